@@ -1,0 +1,95 @@
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PROTOS := $(wildcard proto/authz_service/api/v1/*.proto)
+GENERATED := authz_service/api/v1
+PYTEST_ARGS ?=
+IMAGE ?= authz-service
+BASE_IMAGE ?= python:3.13-slim
+
+.PHONY: help
+help: ## Show what there is to make
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.PHONY: setup
+setup: $(STAMP) ## Make .venv with the locked requirements
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with: make PYTHON=python3.11 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: run
+run: setup ## Set up, load the demo of June 2020, serve it, and print calls to try
+	$(BIN)/python -m authz_service.demo
+
+.PHONY: demo
+demo: run ## The same as `make run`
+
+.PHONY: test
+test: setup ## Run every test, on SQLite and on a real PostgreSQL
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: test-fast
+test-fast: setup ## Run the tests that take no time
+	$(BIN)/python -m pytest -m "not slow and not postgres" $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: setup ## Style, layers of the rooms, protocol
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	cd proto && ../$(BIN)/buf lint
+	cd proto && ../$(BIN)/buf format --diff --exit-code
+
+.PHONY: type
+type: setup ## Types, strictly
+	$(BIN)/mypy authz_service tests bench
+
+.PHONY: drift
+drift: setup ## Whether the generated code is that of proto/
+	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && mkdir -p $$scratch/$(GENERATED) && \
+	$(MAKE) --no-print-directory generate OUT=$$scratch && touch $$scratch/$(GENERATED)/__init__.py && \
+	diff -r -x __pycache__ $$scratch/$(GENERATED) $(GENERATED) || { echo "generated code is stale: run make proto"; exit 1; }
+
+.PHONY: check
+check: lint type drift test ## All that CI runs
+
+.PHONY: check-long
+check-long: check ## What takes an hour: every property with many more examples
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest tests/property tests/contract tests/unit/audit --timeout 3600
+
+.PHONY: proto
+proto: setup ## Generate code from proto/
+	cd proto && ../$(BIN)/buf lint && ../$(BIN)/buf format -w
+	rm -f $(GENERATED)/*_pb2*
+	$(MAKE) --no-print-directory generate OUT=.
+
+.PHONY: generate
+generate:
+	cd proto && PATH="$(CURDIR)/$(BIN):$$PATH" ../$(BIN)/python -m grpc_tools.protoc -I. \
+	  --python_out=$(abspath $(OUT)) --grpc_python_out=$(abspath $(OUT)) \
+	  --mypy_out=quiet:$(abspath $(OUT)) --mypy_grpc_out=quiet:$(abspath $(OUT)) $(PROTOS:proto/%=%)
+
+.PHONY: bench
+bench: setup ## Measure everything of docs/benchmarks.md in one run
+	$(BIN)/python -m bench
+
+.PHONY: lock
+lock: setup ## Lock the requirements anew
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 --no-header pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 --no-header --group dev pyproject.toml -o requirements-dev.lock
+
+.PHONY: image
+image: ## Build the container image
+	docker build --build-arg BASE_IMAGE=$(BASE_IMAGE) --tag $(IMAGE) .
+
+.PHONY: clean
+clean: ## Remove what was made, the demo's registry and journal included
+	rm -rf $(VENV) var build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

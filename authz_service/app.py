@@ -1,0 +1,314 @@
+"""The composition root: settings to objects to servers, and the order of start and drain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+from collections.abc import Callable, Coroutine
+from importlib.metadata import version
+from itertools import count
+from typing import Any
+
+import structlog
+import uuid_utils
+import uvloop
+
+from authz_service.audit.journal import FileJournal, JournalOptions
+from authz_service.audit.opening import open_journal
+from authz_service.audit.segment import Origin
+from authz_service.clocks import FixedClock, SystemClock
+from authz_service.console.http import Console
+from authz_service.ending import closed_in_time, leave_stuck_threads
+from authz_service.facts.cache import FactsCache
+from authz_service.facts.cache_bounds import CacheBounds
+from authz_service.facts.schema_version import migrate
+from authz_service.facts.sql_reader import SqlReader
+from authz_service.facts.sql_registry import SqlRegistry
+from authz_service.identity.callers import LOOPBACK, CallerRule, CallersFileError, read_callers
+from authz_service.operations.active_policy import ActivePolicy
+from authz_service.operations.batch_check_access import BatchCheckAccess
+from authz_service.operations.check_access import CheckAccess
+from authz_service.operations.ports import Clock
+from authz_service.operations.reload_policy import ReloadPolicy
+from authz_service.operations.write_facts import WriteFacts
+from authz_service.pdp.errors import AuthzError, PolicyRefusedError
+from authz_service.policy.source import BundleSource
+from authz_service.server.grpc_server import RPCS, SERVICES, GrpcServer, Operations
+from authz_service.server.health import Health
+from authz_service.server.listen import ListenError, require_loopback
+from authz_service.settings import Settings
+from authz_service.telemetry.decision_lines import DecisionLines
+from authz_service.telemetry.gauges import watch_cache
+from authz_service.telemetry.logs import is_readable, set_up_logs
+from authz_service.telemetry.metrics import CONTENT_TYPE, Metrics
+
+log = structlog.get_logger(__name__)
+
+SOFTWARE = f"authz-service/{version('authz-service')}"
+"""The program, as records name it."""
+
+
+class StartError(Exception):
+    """The service cannot start; the message says what is wrong and what to do."""
+
+
+def run(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT, and drain; return the exit code.
+
+    Raises:
+        StartError: The service cannot start.
+    """
+    set_up_logs(settings.log_format)
+    uvloop.run(_serve(settings))
+    leave_stuck_threads()
+    return 0
+
+
+async def _serve(settings: Settings) -> None:
+    """Serve until told to stop; a signal that comes during the start counts after it."""
+    service = Service(settings)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, service.reload_soon)
+    await service.start()
+    await stopping.wait()
+    await service.drain()
+
+
+def new_id() -> str:
+    """Return a UUIDv7 (RFC 9562, section 5.7)."""
+    return str(uuid_utils.uuid7())
+
+
+def request_ids() -> Callable[[], str]:
+    """Return what makes request ids that no other process makes, cheaper than UUIDs."""
+    process, numbers = uuid_utils.uuid7().hex, count(1)
+    return lambda: f"{process}-{next(numbers)}"
+
+
+class Service:
+    """Everything that one process serves.
+
+    Attributes:
+        port: Where gRPC is served, once started.
+        http_port: Where HTTP is served, once started.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        """Hold *settings*; nothing is opened before `start`.
+
+        Args:
+            settings: What an operator has set.
+            clock: The service's time; by default that of the settings.
+        """
+        self._settings = settings
+        self._clock: Clock = clock or (
+            FixedClock(settings.fixed_clock) if settings.fixed_clock else SystemClock()
+        )
+        self._metrics = Metrics(RPCS)
+        self._health = Health(SERVICES)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closing = contextlib.AsyncExitStack()
+        self._reload: ReloadPolicy | None = None
+        self.port = 0
+        self.http_port = 0
+
+    async def start(self) -> None:
+        """Open what a question needs, then serve; or start nothing at all.
+
+        Raises:
+            StartError: Something that is needed is not usable.
+        """
+        try:
+            await self._start()
+        except (AuthzError, CallersFileError, ListenError, OSError) as error:
+            await self._closing.aclose()
+            raise StartError(str(error)) from error
+        log.info(
+            "service_started",
+            port=self.port,
+            http_port=self.http_port,
+            software=SOFTWARE,
+            fixed_clock=self._settings.fixed_clock,
+        )
+
+    def reload_soon(self) -> None:
+        """Read the bundle again, as SIGHUP asks."""
+        if self._reload is not None:
+            self._spawn(self._reload(trigger="signal", actor=None, context=None))
+
+    async def drain(self) -> None:
+        """Health first, then the calls in flight, then the journal."""
+        log.info("service_draining")
+        await self._health.drain()
+        await self._closing.aclose()
+        log.info("service_stopped")
+
+    async def _start(self) -> None:
+        """Open and serve, in the order in which each needs the one before."""
+        settings = self._settings
+        if not settings.insecure_loopback:
+            raise ListenError(
+                "no caller can be identified: set AUTHZ_INSECURE_LOOPBACK=1 to serve plaintext on "
+                "a loopback address, for trials on one machine"
+            )
+        require_loopback(settings.listen, "AUTHZ_LISTEN")
+        require_loopback(settings.http_listen, "AUTHZ_HTTP_LISTEN")
+        rule = self._caller_rule()
+        journal = await self._open_journal()
+        active = ActivePolicy(self._clock)
+        await self._load_policy(active, journal)
+        registry, facts = await self._open_facts()
+        operations = self._operations(active, facts, registry, journal)
+        watch_cache(self._metrics, facts.counts)
+        self._metrics.watch(
+            "authz_serving", "1 while questions can be answered.", lambda: self._health.serving
+        )
+        _calm_collector()
+        await self._listen(operations, rule)
+
+    def _caller_rule(self) -> CallerRule:
+        """Return what the one caller on insecure loopback may."""
+        path = self._settings.callers_file
+        rules = read_callers(path, frozenset(method for _, method in RPCS))
+        if LOOPBACK not in rules:
+            raise CallersFileError(f"{path}: has no row for {LOOPBACK}, the caller on loopback")
+        return rules[LOOPBACK]
+
+    async def _open_journal(self) -> FileJournal:
+        """Open the journal; a torn end is mended, damage is not."""
+        self._metrics.journal.on_usable = _on_loop(self._journal_usable)
+        journal = await asyncio.to_thread(
+            open_journal,
+            self._settings.journal_dir,
+            Origin(self._clock, SOFTWARE),
+            options=JournalOptions(segment_bytes=self._settings.journal_segment_bytes),
+            metrics=self._metrics.journal,
+            on_written=DecisionLines(readable=is_readable(self._settings.log_format)),
+        )
+        self._closing.push_async_callback(journal.close)
+        return journal
+
+    async def _load_policy(self, active: ActivePolicy, journal: FileJournal) -> None:
+        """Put the first policy in force; without one there is no start."""
+        self._reload = ReloadPolicy(
+            active,
+            BundleSource(self._settings.policy_dir),
+            journal=journal,
+            clock=self._clock,
+            observer=self._metrics,
+        )
+        attempt = await self._reload(trigger="start", actor=None, context=None)
+        if attempt.problems:
+            where = str(self._settings.policy_dir)
+            raise PolicyRefusedError(
+                *(
+                    problem._replace(file=f"{where}/{problem.file}".rstrip("/"))
+                    for problem in attempt.problems
+                )
+            )
+        await self._health.report("policy", "")
+
+    async def _open_facts(self) -> tuple[SqlRegistry, FactsCache]:
+        """Open the registry, made or upgraded where it has to be."""
+        url = self._settings.registry_url
+        await asyncio.to_thread(migrate, url)
+        registry = SqlRegistry(url, self._clock)
+        self._closing.push_async_callback(closed_in_time, registry.close)
+        staleness = self._settings.facts_staleness_ms / 1000
+        reader = SqlReader(url, SystemClock())
+        self._closing.push_async_callback(closed_in_time, reader.close)
+        facts = FactsCache(
+            reader,
+            CacheBounds(
+                staleness_seconds=staleness, max_entries=self._settings.facts_cache_entries
+            ),
+            metrics=self._metrics.facts,
+            on_usable=self._registry_usable,
+        )
+        self._closing.push_async_callback(facts.close)
+        await facts.start()
+        await self._health.report("registry", "")
+        return registry, facts
+
+    def _operations(
+        self, active: ActivePolicy, facts: FactsCache, registry: SqlRegistry, journal: FileJournal
+    ) -> Operations:
+        """Put the operations together."""
+        plugs: Any = {"clock": self._clock, "observer": self._metrics, "new_id": new_id}
+        assert self._reload is not None  # noqa: S101  # `_load_policy` came first
+        return Operations(
+            check_access=CheckAccess(active, facts, journal, **plugs),
+            batch_check_access=BatchCheckAccess(active, facts, journal, **plugs),
+            write_facts=WriteFacts(registry, journal, clock=self._clock, observer=self._metrics),
+            registry=registry,
+            active_policy=active,
+            reload_policy=self._reload,
+            journal=journal,
+            clock=self._clock,
+        )
+
+    async def _listen(self, operations: Operations, rule: CallerRule) -> None:
+        """Serve HTTP, then gRPC: who can ask can be watched."""
+        console = Console(
+            self._settings.http_listen,
+            metrics=self._metrics.render,
+            content_type=CONTENT_TYPE,
+            health=lambda: self._health.reasons,
+        )
+        try:
+            self.http_port = await console.start()
+        except OSError as error:
+            where = f"AUTHZ_HTTP_LISTEN={self._settings.http_listen}"
+            raise ListenError(f"{where} cannot be used: {error.strerror}") from error
+        self._closing.push_async_callback(console.close)
+        server = GrpcServer(
+            operations,
+            rule,
+            self._health,
+            observer=self._metrics,
+            new_request_id=request_ids(),
+            with_reflection=self._settings.reflection,
+        )
+        self._closing.push_async_callback(server.stop, self._settings.drain_seconds)
+        self.port = await server.start(self._settings.listen)
+
+    def _registry_usable(self, usable: bool, why: str) -> None:  # noqa: FBT001  # the cache's shape
+        """Hear from the cache whether the registry can be relied on."""
+        self._spawn(self._health.report("registry", "" if usable else why))
+
+    def _journal_usable(self, usable: bool) -> None:  # noqa: FBT001  # the meter's shape
+        """Hear from the journal whether it can write."""
+        self._spawn(self._health.report("journal", "" if usable else "it cannot write"))
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Do *work* beside everything else."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _calm_collector() -> None:
+    """Keep the cyclic collector away from what lives long.
+
+    A call leaves no cycles behind, and the facts in memory are trees: looking through them again
+    and again would stop all calls for as long as it takes.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 1_000)
+
+
+def _on_loop(told: Callable[[bool], None]) -> Callable[[bool], None]:
+    """Return what another thread can call to have *told* called on this event loop."""
+    loop = asyncio.get_running_loop()
+
+    def tell(usable: bool) -> None:  # noqa: FBT001  # the meter's shape
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(told, usable)
+
+    return tell

@@ -1,0 +1,111 @@
+"""`authz check`: one question, asked of the service or decided here."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from authz_service.cli.addresses import DEFAULT_ADDRESS, DEFAULT_TIMEOUT
+from authz_service.cli.options import (
+    AddressOption,
+    Format,
+    FormatOption,
+    RegistryOption,
+    TimeoutOption,
+)
+from authz_service.cli.question import instant_of, require_well_formed
+from authz_service.pdp.model import AccessRequest, Action, Assurance, PurposeOfUse
+
+EXAMPLES = """Examples:
+
+authz check pat-a ra1
+
+authz check dr-d1 ra1 --purpose TREAT --assurance MULTI_FACTOR --authenticated-at now
+
+authz check pat-b ra1 --offline --format json
+"""
+
+
+def check(  # noqa: PLR0913  # one argument for each word of the question
+    subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="Who wants access: an id.")],
+    recording: Annotated[str, typer.Argument(metavar="RECORDING", help="To which recording.")],
+    *,
+    action: Annotated[
+        Action,
+        typer.Option(case_sensitive=False, metavar="|".join(Action), help="What to do with it."),
+    ] = Action.VIEW,
+    purpose: Annotated[
+        PurposeOfUse,
+        typer.Option(
+            case_sensitive=False,
+            metavar="|".join(PurposeOfUse),
+            help="What for (HL7 v3 ActReason).",
+        ),
+    ] = PurposeOfUse.PATRQT,
+    assurance: Annotated[
+        Assurance | None,
+        typer.Option(
+            case_sensitive=False,
+            metavar="|".join(Assurance),
+            help="How the subject was authenticated.",
+        ),
+    ] = None,
+    authenticated_at: Annotated[
+        str | None,
+        typer.Option(metavar="INSTANT|now", help="When the subject last authenticated."),
+    ] = None,
+    tenant: Annotated[str | None, typer.Option(metavar="ID", help="Acting for which one.")] = None,
+    matter: Annotated[str | None, typer.Option(metavar="ID", help="The legal matter.")] = None,
+    at_least_revision: Annotated[
+        int,
+        typer.Option(min=0, max=2**63 - 1, help="The facts revision that the answer must rest on."),
+    ] = 0,
+    offline: Annotated[
+        bool,
+        typer.Option("--offline", help="Decide here, from registry and policy; record nothing."),
+    ] = False,
+    registry_url: RegistryOption = None,
+    policy_dir: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            envvar="AUTHZ_POLICY_DIR",
+            help="The policy, with --offline.",
+            show_default="policies",
+        ),
+    ] = None,
+    address: AddressOption = DEFAULT_ADDRESS,
+    timeout: TimeoutOption = DEFAULT_TIMEOUT,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Ask: may SUBJECT do this with RECORDING?
+
+    Ends with 0 for ALLOW, 10 for DENY, 11 where nothing can answer, 2 for a malformed id.
+    """
+    request = AccessRequest(
+        subject,
+        recording,
+        action,
+        purpose,
+        tenant,
+        assurance,
+        instant_of(authenticated_at, "--authenticated-at"),
+        matter,
+    )
+    require_well_formed(request)
+    if offline:
+        from authz_service.cli.offline_check import check_offline  # noqa: PLC0415  # heavy
+
+        overrides = {"registry_url": registry_url, "policy_dir": policy_dir}
+        answer = check_offline(request, at_least=at_least_revision, overrides=overrides)
+    else:
+        from authz_service.cli.remote_check import check_remote  # noqa: PLC0415  # heavy
+
+        answer = check_remote(
+            request, at_least=at_least_revision, address=address, timeout_seconds=timeout
+        )
+    from authz_service.cli.answer import show  # noqa: PLC0415  # Rich
+
+    show(answer, request, form)
+    raise typer.Exit(answer.code)

@@ -1,0 +1,92 @@
+"""`authz facts`: the registry of who owns what, loaded, written out, verified and resolved."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from authz_service.cli.addresses import DEFAULT_ADDRESS, DEFAULT_TIMEOUT
+from authz_service.cli.options import (
+    ActorOption,
+    AddressOption,
+    Format,
+    FormatOption,
+    RegistryOption,
+    TimeoutOption,
+)
+
+app = typer.Typer(no_args_is_help=True, help="Load, write out, verify and resolve facts.")
+
+
+@app.command("import", epilog="Example: authz facts import facts.jsonl --actor jo.doe")
+def import_(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...|-", help="JSON Lines, one fact a line.")
+    ],
+    *,
+    actor: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="The person who is answerable for it.",
+            show_default="the system's user name",
+        ),
+    ] = None,
+    registry_url: RegistryOption = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Write facts to the registry, a thousand at a time; made where there is none yet.
+
+    Started again with the same file it goes on where it was stopped. Ends with 1 on a bad line.
+    """
+    from authz_service.cli.facts_import import import_files  # noqa: PLC0415  # heavy
+
+    raise typer.Exit(import_files(files, actor, {"registry_url": registry_url}, form))
+
+
+@app.command(epilog="Example: authz facts export facts.jsonl")
+def export(
+    file: Annotated[str, typer.Argument(metavar="[FILE|-]", help="Where to; - is stdout.")] = "-",
+    *,
+    registry_url: RegistryOption = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Write all facts out as JSON Lines, at one revision, in the form that import reads."""
+    from authz_service.cli.facts_export import export_facts  # noqa: PLC0415  # heavy
+
+    raise typer.Exit(export_facts(file, {"registry_url": registry_url}, form))
+
+
+@app.command(epilog="Example: authz facts verify --format json")
+def verify(*, registry_url: RegistryOption = None, form: FormatOption = Format.TEXT) -> None:
+    """Check that what the registry holds agrees with itself. Ends with 1 where it does not."""
+    from authz_service.cli.facts_registry import verify_facts  # noqa: PLC0415  # heavy
+
+    raise typer.Exit(verify_facts({"registry_url": registry_url}, form))
+
+
+@app.command(epilog="Example: authz facts conflicts")
+def conflicts(*, registry_url: RegistryOption = None, form: FormatOption = Format.TEXT) -> None:
+    """List the recordings whose facts disagree: nobody is allowed anything on them."""
+    from authz_service.cli.facts_registry import list_conflicts  # noqa: PLC0415  # heavy
+
+    list_conflicts({"registry_url": registry_url}, form)
+
+
+@app.command(epilog="Example: authz facts resolve ra1 --actor jo.doe --reason 'ticket 4711'")
+def resolve(
+    recording: Annotated[str, typer.Argument(metavar="RECORDING", help="The recording.")],
+    *,
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="Why the facts as they are now are right.")
+    ],
+    actor: ActorOption,
+    address: AddressOption = DEFAULT_ADDRESS,
+    timeout: TimeoutOption = DEFAULT_TIMEOUT,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Declare, as a person, that what the facts now say of a recording's patient is right."""
+    from authz_service.cli.facts_resolve import resolve_conflict  # noqa: PLC0415  # heavy
+
+    resolve_conflict(recording, reason, actor, address=address, timeout_seconds=timeout, form=form)

@@ -1,0 +1,143 @@
+"""Files of facts written to the registry, with what became of each."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from authz_service.cli.codes import ExitCode
+from authz_service.cli.options import Format
+from authz_service.cli.output import print_json, print_line, screen
+from authz_service.cli.question import require_ids
+from authz_service.cli.quiet import keep_logs_off
+from authz_service.clocks import SystemClock
+from authz_service.facts.import_lines import lines_in
+from authz_service.facts.importer import FactsImporter, ImportSummary, Progress
+from authz_service.facts.schema_version import migrate
+from authz_service.pdp.errors import InvalidRequestError, Violation
+from authz_service.pdp.model import is_id
+from authz_service.settings import load_settings
+
+STDIN = "-"
+_COUNTED_BYTES = 1 << 20
+
+
+def import_files(
+    files: Sequence[str], actor: str | None, overrides: dict[str, str | None], form: Format
+) -> ExitCode:
+    """Import *files* in order, up to the first that has a bad line; print what became of them.
+
+    Raises:
+        InvalidRequestError: The actor is no id.
+        FactsUnavailableError: The registry is silent, locked, read-only or gone.
+        OSError: A file cannot be read.
+    """
+    keep_logs_off()
+    answerable = actor if actor is not None else _user_name()
+    require_ids({"--actor": answerable})
+    url = load_settings(overrides).registry_url
+    for file in files:
+        if file != STDIN:
+            Path(file).open("rb").close()
+    migrate(url)
+    importer = FactsImporter(url, SystemClock())
+    summaries: list[ImportSummary] = []
+    try:
+        for file in files:
+            summaries.append(_import_one(importer, file, answerable))
+            if summaries[-1].problem:
+                break
+    finally:
+        importer.close()
+    return _report(summaries, form)
+
+
+def _user_name() -> str:
+    """Return who is logged in, where that name is an id.
+
+    Raises:
+        InvalidRequestError: It is not; the actor has to be named.
+    """
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError):
+        name = ""
+    if not is_id(name):
+        raise InvalidRequestError(
+            Violation("--actor", "is missing; name the person who is answerable for the import")
+        )
+    return name
+
+
+def _import_one(importer: FactsImporter, file: str, actor: str) -> ImportSummary:
+    """Import one file, or what comes on stdin."""
+    path = None if file == STDIN else Path(file)
+    with _bar(path) as progress:
+        if path is None:
+            lines = lines_in(sys.stdin.buffer)
+            return importer.import_lines(lines, "stdin", actor=actor, progress=progress)
+        return importer.import_file(path, actor=actor, progress=progress)
+
+
+@contextmanager
+def _bar(path: Path | None) -> Iterator[Progress]:
+    """Show on a terminal how many lines are done; elsewhere nothing."""
+    console = screen(stderr=True)
+    if not console.is_terminal:
+        yield lambda _summary: None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=console, transient=True) as bar:
+        name, total = ("stdin", None) if path is None else (path.name, _lines_of(path))
+        task = bar.add_task(name, total=total)
+        yield lambda summary: bar.update(task, completed=summary.lines)
+
+
+def _lines_of(path: Path) -> int:
+    """Return how many lines the file at *path* has."""
+    with path.open("rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(_COUNTED_BYTES), b""))
+
+
+def _report(summaries: Sequence[ImportSummary], form: Format) -> ExitCode:
+    """Print what became of each file; return the exit code."""
+    problems = [summary.problem for summary in summaries if summary.problem]
+    if form is Format.JSON:
+        print_json(
+            {
+                "files": [asdict(summary) for summary in summaries],
+                "lines": sum(summary.lines for summary in summaries),
+                "written": sum(summary.written for summary in summaries),
+                "skipped": sum(summary.skipped for summary in summaries),
+                "unchanged": sum(summary.unchanged for summary in summaries),
+                "finished": not problems,
+            }
+        )
+    else:
+        for summary in summaries:
+            print_line(_sentence(summary))
+    for problem in problems:
+        print_line(f"authz: {problem}", "red", stderr=True)
+        print_line("  mend that line and import again; what came before it is stored", stderr=True)
+    return ExitCode.ERROR if problems else ExitCode.OK
+
+
+def _sentence(summary: ImportSummary) -> str:
+    """Return what became of one file."""
+    resumed = f", going on after line {summary.resumed_after}" if summary.resumed_after else ""
+    return (
+        f"{summary.name}: {summary.lines} lines done{resumed}: {summary.written} written, "
+        f"{summary.skipped} skipped, {summary.unchanged} unchanged"
+    )

@@ -1,0 +1,75 @@
+"""The registry looked through where it lies, without a service."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from authz_service.cli.codes import ExitCode
+from authz_service.cli.options import Format
+from authz_service.cli.output import print_fields, print_json, print_line
+from authz_service.cli.quiet import keep_logs_off
+from authz_service.facts.verification import Conflict, Finding, conflicts_in, verify_registry
+from authz_service.settings import load_settings
+
+Overrides = dict[str, str | None]
+
+
+def verify_facts(overrides: Overrides, form: Format) -> ExitCode:
+    """Print what cannot be right in the registry; return the exit code.
+
+    Raises:
+        FactsUnavailableError: The registry is silent, locked or gone, or of another schema.
+    """
+    keep_logs_off()
+    findings = list(verify_registry(load_settings(overrides).registry_url))
+    if form is Format.JSON:
+        document = {"sound": not findings, "findings": [asdict(each) for each in findings]}
+        print_json(document)
+    elif findings:
+        for finding in findings:
+            print_line(_finding_sentence(finding), "red")
+    else:
+        print_line("the registry is sound", "bold green")
+    return ExitCode.ERROR if findings else ExitCode.OK
+
+
+def list_conflicts(overrides: Overrides, form: Format) -> None:
+    """Print every recording whose facts disagree, with who says what.
+
+    Raises:
+        FactsUnavailableError: The registry is silent, locked or gone, or of another schema.
+    """
+    keep_logs_off()
+    found = conflicts_in(load_settings(overrides).registry_url)
+    if form is Format.JSON:
+        print_json({"conflicts": [_conflict_document(each) for each in found]})
+        return
+    count = 0
+    for conflict in found:
+        count += 1
+        print_line(f"{conflict.recording_id}  {'; '.join(conflict.disagreements)}", "red")
+        print_fields(
+            (f"  {witness}", f"{patient_id or 'nobody'}, says {source}")
+            for witness, patient_id, source in conflict.witnesses
+        )
+    print_line(f"{count} recording{'s' if count != 1 else ''} in conflict")
+    if count:
+        print_line("correct the facts where they come from; then: authz facts resolve RECORDING")
+
+
+def _finding_sentence(finding: Finding) -> str:
+    """Return one finding in words."""
+    more = ", ..." if finding.count > len(finding.examples) else ""
+    return f"{finding.rule}: {finding.count} ({', '.join(finding.examples)}{more})"
+
+
+def _conflict_document(conflict: Conflict) -> dict[str, object]:
+    """Return one conflict, for programs."""
+    return {
+        "recording_id": conflict.recording_id,
+        "disagreements": list(conflict.disagreements),
+        "witnesses": [
+            {"witness": witness, "patient_id": patient_id or None, "source": source}
+            for witness, patient_id, source in conflict.witnesses
+        ],
+    }

@@ -1,0 +1,58 @@
+"""`authz healthcheck`: one word for the container runtime, as cheaply as a process can."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from authz_service.cli.addresses import DEFAULT_ADDRESS, PROBE_TIMEOUT
+from authz_service.cli.codes import ExitCode
+from authz_service.cli.failures import CommandError
+from authz_service.cli.options import AddressOption, Format, FormatOption
+
+EXAMPLES = """Examples:
+
+authz healthcheck
+
+HEALTHCHECK CMD ["authz", "healthcheck"]
+"""
+
+
+def healthcheck(
+    *,
+    address: AddressOption = DEFAULT_ADDRESS,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.01, max=60, help="How long to wait.")
+    ] = PROBE_TIMEOUT,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Ask the service whether it is SERVING: for probes. Ends with 0 or 11."""
+    status = serving_status(address, timeout)
+    if form is Format.JSON:
+        typer.echo(f'{{"address": "{address}", "status": "{status}"}}')
+    else:
+        typer.echo(status)
+    raise typer.Exit(ExitCode.OK if status == "SERVING" else ExitCode.UNAVAILABLE)
+
+
+def serving_status(address: str, timeout_seconds: float) -> str:
+    """Return what `grpc.health.v1` says at *address*: ``SERVING`` or not.
+
+    Raises:
+        CommandError: Nothing answers there.
+    """
+    from authz_service.cli import health_probe  # noqa: PLC0415  # heavy
+    from authz_service.cli.channel import connected  # noqa: PLC0415  # heavy
+
+    with connected(address, timeout_seconds) as service:
+        response = service.call(service.raw(health_probe.CHECK), health_probe.EVERYTHING)
+    return health_probe.STATUSES.get(response, "UNKNOWN")
+
+
+def status_or_silence(address: str, timeout_seconds: float) -> tuple[str, str]:
+    """Return what `serving_status` says and an empty text, or ``UNREACHABLE`` and why."""
+    try:
+        return serving_status(address, timeout_seconds), ""
+    except CommandError as silence:
+        return "UNREACHABLE", silence.message

@@ -1,0 +1,31 @@
+"""The command `authz`: where the process begins."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+
+from authz_service.cli.addresses import DEFAULT_ADDRESS, PROBE_TIMEOUT
+
+_PROBE = ["healthcheck"]
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what fails is said once, in our words
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be any bytes
+    if sys.argv[1:] == _PROBE and _is_serving():
+        sys.stdout.write("SERVING\n")
+        return
+    from authz_service.cli.verbs import app  # noqa: PLC0415  # a probe does without
+
+    app()
+
+
+def _is_serving() -> bool:
+    """Whether the service is SERVING, by the shortest way; where not, the verb itself says why."""
+    from authz_service.cli.health_probe import is_serving  # noqa: PLC0415  # for a probe alone
+
+    return is_serving(os.environ.get("AUTHZ_LISTEN") or DEFAULT_ADDRESS, PROBE_TIMEOUT)

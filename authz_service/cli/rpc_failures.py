@@ -1,0 +1,68 @@
+"""A failed call in words: the status, its ErrorInfo and its field violations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+
+from authz_service.cli.codes import ExitCode
+from authz_service.cli.failures import CommandError
+
+_CODES = {
+    grpc.StatusCode.INVALID_ARGUMENT: ExitCode.USAGE,
+    grpc.StatusCode.UNAVAILABLE: ExitCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED: ExitCode.UNAVAILABLE,
+}
+_HINTS = {
+    "CALLER_NOT_ALLOWED": "the service's callers file (AUTHZ_CALLERS_FILE) says who may what",
+    "FACTS_UNAVAILABLE": "see: authz status, and authz doctor where the service runs",
+    "JOURNAL_UNAVAILABLE": "see: authz status, and authz doctor where the service runs",
+    "POLICY_NOT_READY": "see: authz policy status",
+    "INTERNAL": "this is a defect of the service; its log has the details under the request id",
+}
+
+
+def failed_call(error: Any, address: str) -> CommandError:
+    """Return why a call to *address* failed, as its user is told it."""
+    status: grpc.StatusCode = error.code()
+    reason, violations = _details(error)
+    if reason is None and status in {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+    }:
+        return _silent(status, address)
+    if status is grpc.StatusCode.UNIMPLEMENTED:
+        return CommandError(
+            f"what answers at {address} does not know this call",
+            reason="UNIMPLEMENTED",
+            hint="is it this service, and as new as this command? see: authz --version",
+        )
+    return CommandError(
+        error.details() or status.name,
+        code=_CODES.get(status, ExitCode.ERROR),
+        reason=reason or status.name,
+        details=violations if len(violations) > 1 else (),
+        hint=_HINTS.get(reason or "", ""),
+    )
+
+
+def _silent(status: grpc.StatusCode, address: str) -> CommandError:
+    """Return that nothing of ours answered."""
+    late = status is grpc.StatusCode.DEADLINE_EXCEEDED
+    return CommandError(
+        f"no answer from {address} in time" if late else f"no service answers at {address}",
+        code=ExitCode.UNAVAILABLE,
+        reason="NO_ANSWER",
+        hint="start it with: authz serve; or name another with --address",
+    )
+
+
+def _details(error: Any) -> tuple[str | None, tuple[str, ...]]:
+    """Return the ErrorInfo reason and the field violations that came with *error*."""
+    for key, value in error.trailing_metadata() or ():
+        if key == "grpc-status-details-bin":
+            from authz_service.cli.status_details import read_details  # noqa: PLC0415  # heavy
+
+            return read_details(value)
+    return None, ()

@@ -1,0 +1,185 @@
+"""`authz serve`: the service itself, with a flag for every setting."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+EXAMPLES = """Examples:
+
+authz serve --insecure-loopback
+
+authz serve --insecure-loopback --listen 127.0.0.1:6000 --registry-url sqlite:///demo.db
+"""
+
+_LOCATIONS, _TRIALS, _TUNING = "Where things are", "For trials on one machine", "Tuning"
+
+
+def serve(  # noqa: PLR0913  # one flag for each setting
+    *,
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            envvar="AUTHZ_LISTEN",
+            help="Serve gRPC here.",
+            show_default="127.0.0.1:50051",
+        ),
+    ] = None,
+    http_listen: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            envvar="AUTHZ_HTTP_LISTEN",
+            help="Serve /metrics and /healthz here.",
+            show_default="127.0.0.1:9464",
+        ),
+    ] = None,
+    registry_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            rich_help_panel=_LOCATIONS,
+            envvar="AUTHZ_REGISTRY_URL",
+            help="The registry of facts.",
+            show_default="sqlite:///var/registry.db",
+        ),
+    ] = None,
+    journal_dir: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            rich_help_panel=_LOCATIONS,
+            envvar="AUTHZ_JOURNAL_DIR",
+            help="This replica's journal.",
+            show_default="var/journal",
+        ),
+    ] = None,
+    policy_dir: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            rich_help_panel=_LOCATIONS,
+            envvar="AUTHZ_POLICY_DIR",
+            help="The policy bundle.",
+            show_default="policies",
+        ),
+    ] = None,
+    callers_file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            rich_help_panel=_LOCATIONS,
+            envvar="AUTHZ_CALLERS_FILE",
+            help="Who may ask what.",
+            show_default="policies/callers.csv",
+        ),
+    ] = None,
+    insecure_loopback: Annotated[
+        bool | None,
+        typer.Option(
+            "--insecure-loopback/--no-insecure-loopback",
+            rich_help_panel=_TRIALS,
+            envvar="AUTHZ_INSECURE_LOOPBACK",
+            help="Serve plaintext, on a loopback address.",
+            show_default="off",
+        ),
+    ] = None,
+    fixed_clock: Annotated[
+        str | None,
+        typer.Option(
+            metavar="INSTANT",
+            rich_help_panel=_TRIALS,
+            envvar="AUTHZ_FIXED_CLOCK",
+            help="Let time stand still.",
+            show_default="the machine's time",
+        ),
+    ] = None,
+    facts_staleness_ms: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MS",
+            rich_help_panel=_TUNING,
+            envvar="AUTHZ_FACTS_STALENESS_MS",
+            help="Oldest look at the facts to rest on.",
+            show_default="50",
+        ),
+    ] = None,
+    facts_cache_entries: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            rich_help_panel=_TUNING,
+            envvar="AUTHZ_FACTS_CACHE_ENTRIES",
+            help="Facts held in memory, of each kind.",
+            show_default="200000",
+        ),
+    ] = None,
+    journal_segment_bytes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            rich_help_panel=_TUNING,
+            envvar="AUTHZ_JOURNAL_SEGMENT_BYTES",
+            help="Where a file of the journal ends.",
+            show_default="67108864",
+        ),
+    ] = None,
+    reflection: Annotated[
+        bool | None,
+        typer.Option(
+            "--reflection/--no-reflection",
+            rich_help_panel=_TRIALS,
+            envvar="AUTHZ_REFLECTION",
+            help="Serve gRPC reflection.",
+            show_default="off",
+        ),
+    ] = None,
+    log_format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORM",
+            rich_help_panel=_TUNING,
+            envvar="AUTHZ_LOG_FORMAT",
+            help="auto, json or console: the log on stderr.",
+            show_default="auto",
+        ),
+    ] = None,
+    drain_seconds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="S",
+            rich_help_panel=_TUNING,
+            envvar="AUTHZ_DRAIN_SECONDS",
+            help="Time for calls in flight at the end.",
+            show_default="10",
+        ),
+    ] = None,
+) -> None:
+    """Answer questions until SIGTERM; SIGHUP reads the policy again.
+
+    A flag goes before the environment variable of the same name.
+    """
+    from authz_service import app  # noqa: PLC0415  # heavy
+    from authz_service.settings import load_settings  # noqa: PLC0415  # heavy
+
+    settings = load_settings(
+        {
+            "listen": listen,
+            "http_listen": http_listen,
+            "registry_url": registry_url,
+            "journal_dir": journal_dir,
+            "policy_dir": policy_dir,
+            "callers_file": callers_file,
+            "insecure_loopback": insecure_loopback,
+            "fixed_clock": fixed_clock,
+            "facts_staleness_ms": facts_staleness_ms,
+            "facts_cache_entries": facts_cache_entries,
+            "journal_segment_bytes": journal_segment_bytes,
+            "reflection": reflection,
+            "log_format": log_format,
+            "drain_seconds": drain_seconds,
+        }
+    )
+    raise typer.Exit(app.run(settings))

@@ -1,0 +1,105 @@
+"""The HTTP edge: metrics for Prometheus and a plain word on health."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterator, Mapping
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+HealthReading = Callable[[], Mapping[str, str]]
+"""What stands in the way of serving, by part; empty where nothing does."""
+
+
+class _QuietServer(uvicorn.Server):
+    """A uvicorn that leaves signals to the service around it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+class Console:
+    """Serves ``GET /metrics`` and ``GET /healthz`` on the service's own event loop."""
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        metrics: Callable[[], bytes],
+        content_type: str,
+        health: HealthReading,
+    ) -> None:
+        """Serve at *address*, a loopback address and a port."""
+        self._metrics = metrics
+        self._content_type = content_type
+        self._health = health
+        host, _, port = address.rpartition(":")
+        self._address = (host.strip("[]"), int(port))
+        routes = [
+            Route("/metrics", self._serve_metrics, methods=["GET"]),
+            Route("/healthz", self._serve_health, methods=["GET"]),
+        ]
+        self._server = _QuietServer(
+            uvicorn.Config(
+                Starlette(routes=routes),
+                host=self._address[0],
+                port=self._address[1],
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                lifespan="off",
+                timeout_graceful_shutdown=1,
+                limit_concurrency=100,
+            )
+        )
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self) -> int:
+        """Serve; return the port.
+
+        Raises:
+            OSError: The address is taken or cannot be used.
+        """
+        sock = _bound(self._address)
+        self._serving = asyncio.create_task(self._server.serve(sockets=[sock]))
+        return int(sock.getsockname()[1])
+
+    async def close(self) -> None:
+        """Stop serving."""
+        self._server.should_exit = True
+        if self._serving is not None:
+            await self._serving
+
+    async def _serve_metrics(self, _request: Request) -> Response:
+        """Answer with every metric."""
+        return Response(self._metrics(), media_type=self._content_type)
+
+    async def _serve_health(self, _request: Request) -> Response:
+        """Answer 200 where questions can be answered, 503 with what stands in the way."""
+        reasons = dict(self._health())
+        status = "NOT_SERVING" if reasons else "SERVING"
+        return JSONResponse(
+            {"status": status, "reasons": reasons}, status_code=503 if reasons else 200
+        )
+
+
+def _bound(address: tuple[str, int]) -> socket.socket:
+    """Return a socket that listens at *address*."""
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.listen(128)
+    except OSError:
+        sock.close()
+        raise
+    return sock

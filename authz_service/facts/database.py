@@ -1,0 +1,167 @@
+"""Transactions on SQLite and PostgreSQL: bounded waits, one snapshot each, closed errors."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from typing import Final
+
+import psycopg
+import sqlalchemy.exc
+from sqlalchemy import URL, Engine, make_url
+from sqlalchemy.pool import PoolProxiedConnection
+
+from authz_service.facts.engines import postgresql_engine, sqlite_engine
+from authz_service.facts.sessions import Session, Statements
+from authz_service.pdp.errors import FactsUnavailableError
+
+
+class Access(Enum):
+    """What a transaction is for, and how it begins on either database."""
+
+    READ = ("BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    WRITE = ("BEGIN IMMEDIATE", "BEGIN ISOLATION LEVEL READ COMMITTED")
+
+
+class Database:
+    """A registry's database: a bounded pool of connections, given out one transaction at a time.
+
+    Thread-safe. Nothing is opened before the first transaction, and a SQLite file is never made.
+    """
+
+    def __init__(
+        self, url: str | URL, *, lock_seconds: float, statement_seconds: float = 10.0, pool: int = 4
+    ) -> None:
+        """Describe the database.
+
+        Args:
+            url: ``sqlite:///path`` or ``postgresql+psycopg://…``.
+            lock_seconds: How long to wait for somebody else's write.
+            statement_seconds: How long one statement may take (PostgreSQL).
+            pool: How many connections there may be.
+
+        Raises:
+            FactsUnavailableError: The URL names no database that this service can use.
+        """
+        self.url = parsed(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._statements = Statements(is_sqlite=self.is_sqlite)
+        self._engine: Engine = (
+            sqlite_engine(self.url, lock_seconds, pool)
+            if self.is_sqlite
+            else postgresql_engine(self.url, lock_seconds, statement_seconds, pool)
+        )
+
+    @contextmanager
+    def transaction(self, access: Access) -> Iterator[Session]:
+        """Run one transaction: committed at the end; rolled back on any error or if discarded.
+
+        Raises:
+            FactsUnavailableError: The database is silent, locked, gone or read-only.
+        """
+        begin = access.value[0 if self.is_sqlite else 1]
+        with self.connection() as session:
+            session.run(begin)
+            try:
+                yield session
+            except (sqlite3.Error, psycopg.Error):
+                raise
+            except BaseException:
+                session.run("ROLLBACK")
+                raise
+            session.run("ROLLBACK" if session.discarded else "COMMIT")
+
+    @contextmanager
+    def connection(self) -> Iterator[Session]:
+        """Lend a connection on which every statement stands for itself.
+
+        Raises:
+            FactsUnavailableError: The database is silent, locked, gone or read-only.
+        """
+        lent: PoolProxiedConnection | None = None
+        try:
+            lent = self._engine.raw_connection()
+            session = Session(lent.driver_connection or lent, self._statements)
+            yield session
+            session.close()
+        except (sqlite3.Error, psycopg.Error, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
+            _drop(lent)
+            lent = None
+            if _is_ours(error):
+                raise
+            raise FactsUnavailableError(_why(error)) from error
+        finally:
+            if lent is not None:
+                lent.close()
+
+    def close(self) -> None:
+        """Close all connections; the next transaction opens new ones."""
+        self._engine.dispose()
+
+
+def parsed(url: str | URL) -> URL:
+    """Return *url*, if it names a database that this service can use.
+
+    Raises:
+        FactsUnavailableError: It does not; its text, which may hold a password, is not repeated.
+    """
+    try:
+        made = make_url(url)
+    except sqlalchemy.exc.ArgumentError:
+        raise FactsUnavailableError("its URL is malformed") from None
+    backend = made.get_backend_name()
+    if backend == "sqlite" and made.database not in (None, "", ":memory:"):
+        return made
+    if made.drivername in {"postgresql", "postgresql+psycopg"}:
+        return made.set(drivername="postgresql+psycopg")
+    raise FactsUnavailableError(
+        "its URL has to be sqlite:///path or postgresql+psycopg://host/database"
+    )
+
+
+def _drop(lent: PoolProxiedConnection | None) -> None:
+    """Close a connection on which something failed, for good."""
+    if lent is not None:
+        lent.invalidate()
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether *error* is a defect of a statement of ours, not of the database's state."""
+    return isinstance(error, (sqlite3.IntegrityError, psycopg.IntegrityError))
+
+
+_SQLITE_WORDS: Final = {
+    sqlite3.SQLITE_BUSY: "it is locked by another process",
+    sqlite3.SQLITE_LOCKED: "it is locked by another process",
+    sqlite3.SQLITE_READONLY: "it is read-only",
+    sqlite3.SQLITE_CANTOPEN: "its file is gone or cannot be opened",
+    sqlite3.SQLITE_FULL: "its disk is full",
+    sqlite3.SQLITE_CORRUPT: "its file is damaged",
+    sqlite3.SQLITE_NOTADB: "its file is no SQLite database",
+    sqlite3.SQLITE_IOERR: "its disk fails",
+}
+_POSTGRESQL_WORDS: Final[tuple[tuple[type[psycopg.Error], str], ...]] = (
+    (psycopg.errors.LockNotAvailable, "it is locked by another process"),
+    (psycopg.errors.QueryCanceled, "a statement took too long"),
+    (psycopg.errors.ReadOnlySqlTransaction, "it is read-only"),
+    (psycopg.errors.UndefinedTable, "it has not been set up"),
+    (psycopg.errors.UndefinedColumn, "its schema is of another version"),
+    (psycopg.errors.DiskFull, "its disk is full"),
+)
+
+
+def _why(error: Exception) -> str:
+    """Say what *error* means, in words of ours: a driver's own may hold what a row holds."""
+    if isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is None or code & 0xFF == sqlite3.SQLITE_ERROR:
+            return "its schema is of another version, or it has not been set up"
+        return _SQLITE_WORDS.get(code & 0xFF, "SQLite refused a statement")
+    for known, words in _POSTGRESQL_WORDS:
+        if isinstance(error, known):
+            return words
+    if isinstance(error, sqlalchemy.exc.TimeoutError):
+        return "all its connections are in use"
+    return "it does not answer"

@@ -1,0 +1,161 @@
+"""The registry's revision: one row that every write changes first, and the list of what it did."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from authz_service.facts.changes import Change
+from authz_service.facts.key_text import keys_text
+from authz_service.facts.reader import Key
+from authz_service.facts.schema import SCHEMA_VERSION, VERSION_TABLE
+from authz_service.facts.sessions import Query, Row, Session
+from authz_service.pdp.errors import FactsUnavailableError
+
+_BEGIN: Final = (
+    "UPDATE facts_revision SET revision = revision + 1, nonce = :nonce"  # noqa: S608  # a name of ours
+    f" RETURNING revision, (SELECT version_num FROM {VERSION_TABLE})"
+)
+STATE: Final = Query(
+    f"SELECT revision, nonce, (SELECT version_num FROM {VERSION_TABLE}) FROM facts_revision",  # noqa: S608  # a name of ours
+    columns=3,
+)
+"""The state of the registry, and the version of its schema."""
+_WRITE: Final = (
+    "INSERT INTO facts_writes (revision, nonce, actor, recorded_at, facts)"
+    " VALUES (:revision, :nonce, :actor, :recorded_at, :facts)"
+)
+_CHANGE: Final = (
+    "INSERT INTO fact_changes"
+    " (revision, kind, id, keys, value, source, observed_at, recorded_at)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+ATTRIBUTION_KIND: Final = "attribution"
+"""The kind under which disputes stand among the changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A write that has begun and that no other write overtakes.
+
+    Attributes:
+        revision: The revision that it makes.
+        nonce: Drawn for it.
+        actor: Who is answerable for it.
+        recorded_at: When it is recorded; microseconds since 1970.
+    """
+
+    revision: int
+    nonce: str
+    actor: str
+    recorded_at: int
+
+
+def begin_write(session: Session, actor: str, recorded_at: int) -> Write:
+    """Take the next revision. The first statement of every write: others wait here for their turn.
+
+    Raises:
+        FactsUnavailableError: The schema is of another version.
+    """
+    nonce = secrets.token_hex(16)
+    row = session.one(_BEGIN, {"nonce": nonce})
+    revision, version = row or (0, None)
+    check_version(version)
+    return Write(revision, nonce, actor, recorded_at)
+
+
+def check_version(version: str | None) -> None:
+    """Refuse to work on a schema of another version.
+
+    Raises:
+        FactsUnavailableError: The schema is of another version.
+    """
+    if version != SCHEMA_VERSION:
+        raise FactsUnavailableError(
+            f"its schema is of version {version}, and this program works on {SCHEMA_VERSION}"
+        )
+
+
+def state(session: Session) -> tuple[int, str]:
+    """Return the revision and its nonce.
+
+    Raises:
+        FactsUnavailableError: The schema is of another version.
+    """
+    return checked_state(session.one(STATE.text))
+
+
+def checked_state(row: Row | None) -> tuple[int, str]:
+    """Return the revision and its nonce from a row of `STATE`.
+
+    Raises:
+        FactsUnavailableError: The schema is of another version.
+    """
+    revision, nonce, version = row or (0, "", None)
+    check_version(version)
+    return revision, nonce
+
+
+def record_changes(
+    session: Session, write: Write, changes: Sequence[tuple[Change, frozenset[Key]]]
+) -> None:
+    """Record what *write* changed, with the keys that each change touches."""
+    session.run_many(
+        _CHANGE,
+        [
+            (
+                write.revision,
+                change.kind.value,
+                change.id,
+                keys_text(keys),
+                change.row.value,
+                change.row.source,
+                change.row.observed_at,
+                write.recorded_at,
+            )
+            for change, keys in changes
+        ],
+    )
+
+
+def record_attributions(session: Session, write: Write, disputed: dict[str, bool]) -> None:
+    """Record which recordings *write* marked as disputed, and of which it lifted the mark."""
+    session.run_many(
+        _CHANGE,
+        [
+            (
+                write.revision,
+                ATTRIBUTION_KIND,
+                recording_id,
+                keys_text([Key("recording", recording_id)]),
+                f'{{"disputed":{str(is_disputed).lower()}}}',
+                ATTRIBUTION_KIND,
+                write.recorded_at,
+                write.recorded_at,
+            )
+            for recording_id, is_disputed in sorted(disputed.items())
+        ],
+    )
+
+
+def record_everything(session: Session, write: Write, everything: Key) -> None:
+    """Record that *write* may have changed anything, without saying what."""
+    at = write.recorded_at
+    row = (write.revision, "registry", "fill", keys_text([everything]), None, "fill", at, at)
+    session.run_many(_CHANGE, [row])
+
+
+def record_write(session: Session, write: Write, facts: int) -> None:
+    """Record *write* itself, which wrote so many *facts*."""
+    session.run(
+        _WRITE,
+        {
+            "revision": write.revision,
+            "nonce": write.nonce,
+            "actor": write.actor,
+            "recorded_at": write.recorded_at,
+            "facts": facts,
+        },
+    )

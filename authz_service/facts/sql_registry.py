@@ -1,0 +1,123 @@
+"""The registry for those who write to it: the port of the operations, on SQL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+import structlog
+
+from authz_service.facts.database import Access, Database
+from authz_service.facts.resolving import resolve_dispute
+from authz_service.facts.revisions import state
+from authz_service.facts.rows import fact_of, stored_rows
+from authz_service.facts.writing import Written, conflicting, delete_facts, write_facts
+from authz_service.operations.ports import Clock, Resolution, WriteOutcome
+from authz_service.pdp.errors import FactsUnavailableError
+from authz_service.pdp.facts import Entity, Fact, FactReference
+
+log = structlog.get_logger(__name__)
+
+_THREADS: Final = 2
+_MAX_WAITING: Final = 64
+
+Answer = TypeVar("Answer")
+
+
+class SqlRegistry:
+    """Facts in a database, written by one transaction each.
+
+    For one event loop; blocking work runs on two threads of its own. A call that is cancelled has
+    either been committed or left no trace.
+    """
+
+    def __init__(self, url: str, clock: Clock, *, lock_seconds: float = 2.0) -> None:
+        """Describe the registry; nothing is opened yet.
+
+        Args:
+            url: ``sqlite:///path`` or ``postgresql+psycopg://…``.
+            clock: Tells when a write is recorded.
+            lock_seconds: How long to wait for somebody else's write.
+
+        Raises:
+            FactsUnavailableError: The URL names no database that this service can use.
+        """
+        self._database = Database(url, lock_seconds=lock_seconds, pool=_THREADS)
+        self._clock = clock
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="facts-registry")
+        self._waiting = 0
+
+    async def write(self, facts: Sequence[Fact[Entity]], *, actor: str) -> WriteOutcome:
+        return await self._in_thread(lambda: self._write(facts, actor))
+
+    async def delete(self, references: Sequence[FactReference], *, actor: str) -> WriteOutcome:
+        return await self._in_thread(lambda: self._delete(references, actor))
+
+    async def read(self, references: Sequence[FactReference]) -> tuple[Sequence[Fact[Entity]], int]:
+        return await self._in_thread(lambda: self._read(references))
+
+    async def resolve(self, recording_id: str, *, actor: str, reason: str) -> Resolution:
+        return await self._in_thread(lambda: self._resolve(recording_id, actor, reason))
+
+    def close(self) -> None:
+        """Let what has begun end, and close all connections. Blocks."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._database.close()
+
+    async def _in_thread(self, work: Callable[[], Answer]) -> Answer:
+        """Run *work* on a thread of the registry's own.
+
+        Raises:
+            FactsUnavailableError: Too many are waiting already.
+        """
+        if self._waiting >= _MAX_WAITING:
+            raise FactsUnavailableError("too many calls are waiting for it")
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        finally:
+            self._waiting -= 1
+
+    def _write(self, facts: Sequence[Fact[Entity]], actor: str) -> WriteOutcome:
+        """Write *facts* in one transaction."""
+        with self._database.transaction(Access.WRITE) as session:
+            written = write_facts(session, facts, actor=actor, now=self._clock.now())
+            return _outcome(written, conflicting(session, written.recordings))
+
+    def _delete(self, references: Sequence[FactReference], actor: str) -> WriteOutcome:
+        """Delete facts in one transaction."""
+        with self._database.transaction(Access.WRITE) as session:
+            written = delete_facts(session, references, actor=actor, now=self._clock.now())
+            return _outcome(written, conflicting(session, written.recordings))
+
+    def _read(self, references: Sequence[FactReference]) -> tuple[Sequence[Fact[Entity]], int]:
+        """Read facts in one snapshot."""
+        with self._database.transaction(Access.READ) as session:
+            revision, _nonce = state(session)
+            found = stored_rows(session, references)
+        facts = [
+            fact_of(reference.kind, found[reference])
+            for reference in references
+            if reference in found and found[reference].value is not None
+        ]
+        return facts, revision
+
+    def _resolve(self, recording_id: str, actor: str, reason: str) -> Resolution:
+        """Lift the mark of a recording in one transaction."""
+        with self._database.transaction(Access.WRITE) as session:
+            return resolve_dispute(
+                session,
+                recording_id,
+                actor=actor,
+                reason=reason,
+                now=self._clock.now(),
+            )
+
+
+def _outcome(written: Written, conflicts: tuple[str, ...]) -> WriteOutcome:
+    """Return *written* as the port says it."""
+    return WriteOutcome(
+        written.revision, written.written, written.skipped, written.unchanged, conflicts
+    )

@@ -1,0 +1,191 @@
+"""One write, from facts to rows, changes and a revision; inside a transaction that others await."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from authz_service.facts.changes import Change, make_changes
+from authz_service.facts.decoding import entity_of, to_microseconds
+from authz_service.facts.disputes import dispute, note_established, owned_by_moved, recordings_of
+from authz_service.facts.links import links_around
+from authz_service.facts.recordings import judged
+from authz_service.facts.revisions import (
+    Write,
+    begin_write,
+    record_attributions,
+    record_changes,
+    record_write,
+)
+from authz_service.facts.rows import Stored, stored_rows
+from authz_service.facts.sessions import Session
+from authz_service.facts.touched import touched_keys
+from authz_service.facts.write_rules import (
+    Verdict,
+    check_batch,
+    check_deletion,
+    check_entity,
+    judge,
+    value_of,
+)
+from authz_service.pdp.facts import Entity, Fact, FactKind, FactReference, Standing
+from authz_service.pdp.model import Instant
+
+Naming = Callable[[int], str]
+"""What stands in errors before the fields of the fact at an index."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a write.
+
+    Attributes:
+        revision: The registry's revision afterwards.
+        written: How many facts were written or deleted.
+        skipped: How many were left out because a later observation is stored.
+        unchanged: How many were stored already, word for word.
+        recordings: The recordings whose patient the write may have changed.
+    """
+
+    revision: int
+    written: int
+    skipped: int
+    unchanged: int
+    recordings: frozenset[str]
+
+
+def in_facts(index: int) -> str:
+    """Call a fact by its place in a write."""
+    return f"facts[{index}]."
+
+
+def in_references(index: int) -> str:
+    """Call a reference by its place in a deletion."""
+    return f"references[{index}]."
+
+
+def write_facts(
+    session: Session,
+    facts: Sequence[Fact[Entity]],
+    *,
+    actor: str,
+    now: Instant,
+    naming: Naming = in_facts,
+) -> Written:
+    """Write *facts*; the session is discarded where nothing is written.
+
+    Raises:
+        InvalidRequestError: A fact is malformed, or there are too many.
+        StateError: A fact would clear a revocation, or contradicts one of the same instant.
+    """
+    names = [naming(index) for index in range(len(facts))]
+    references = [FactReference(fact.kind, fact.entity.id) for fact in facts]
+    check_batch(references, names)
+    for fact, name in zip(facts, names, strict=True):
+        check_entity(fact.entity, name)
+    values = [
+        value_of(fact.entity, f"{name}{fact.kind}") for fact, name in zip(facts, names, strict=True)
+    ]
+    write = begin_write(session, actor, to_microseconds(now))
+    stored = stored_rows(session, references)
+    verdicts: Counter[Verdict] = Counter()
+    changes = []
+    for fact, reference, value, name in zip(facts, references, values, names, strict=True):
+        verdict = judge(fact, value, stored.get(reference), name)
+        verdicts[verdict] += 1
+        if verdict is Verdict.WRITE:
+            row = Stored(value, fact.source, to_microseconds(fact.observed_at), write.revision)
+            changes.append(
+                Change(reference, _entity(reference, stored.get(reference)), fact.entity, row)
+            )
+    return _committed(session, write, changes, verdicts)
+
+
+def delete_facts(
+    session: Session, references: Sequence[FactReference], *, actor: str, now: Instant
+) -> Written:
+    """Delete facts; the session is discarded where nothing is deleted.
+
+    Raises:
+        InvalidRequestError: A fact stands twice among the references, or there are too many.
+        StateError: A fact denies something, and stays.
+    """
+    names = [in_references(index) for index in range(len(references))]
+    check_batch(references, names)
+    write = begin_write(session, actor, to_microseconds(now))
+    stored = stored_rows(session, references)
+    disputed = _disputed(session, references)
+    changes = []
+    for reference, name in zip(references, names, strict=True):
+        entity = _entity(reference, stored.get(reference))
+        if entity is None:
+            continue
+        check_deletion(
+            entity, f"{name}{reference.kind}", disputed=reference.id in disputed, now=now
+        )
+        before = stored[reference]
+        observed_at = max(before.observed_at, write.recorded_at)
+        row = Stored(None, before.source, observed_at, write.revision)
+        changes.append(Change(reference, entity, None, row))
+    return _committed(session, write, changes, Counter({Verdict.WRITE: len(changes)}))
+
+
+def conflicting(session: Session, recordings: frozenset[str]) -> tuple[str, ...]:
+    """Return those of *recordings* whose facts disagree, in order."""
+    found = judged(session, sorted(recordings))
+    return tuple(sorted(one for one in found if found[one].standing is Standing.CONFLICT))
+
+
+def _committed(
+    session: Session, write: Write, changes: Sequence[Change], verdicts: Mapping[Verdict, int]
+) -> Written:
+    """Make *changes*, or discard the session where there are none."""
+    recordings: frozenset[str] = frozenset()
+    if changes:
+        recordings = _make(session, write, changes)
+    else:
+        session.discard()
+    return Written(
+        write.revision if changes else write.revision - 1,
+        verdicts[Verdict.WRITE],
+        verdicts[Verdict.SKIP],
+        verdicts[Verdict.UNCHANGED],
+        recordings,
+    )
+
+
+def _make(session: Session, write: Write, changes: Sequence[Change]) -> frozenset[str]:
+    """Make *changes* with all that follows; return the recordings that they may unsettle."""
+    relinked = frozenset(change.id for change in changes if change.relinks)
+    before = links_around(session, relinked)
+    booked = recordings_of(session, changes)
+    note_established(session, changes)
+    make_changes(session, changes)
+    after = links_around(session, relinked)
+    disputed = dispute(session, changes, write.revision)
+    touched = [(change, touched_keys(change, booked, (before, after))) for change in changes]
+    record_changes(session, write, touched)
+    record_attributions(session, write, dict.fromkeys(disputed, True))
+    record_write(session, write, len(changes))
+    witnesses = {FactKind.RECORDING, FactKind.ATTENDANCE, FactKind.CONSULTATION}
+    return owned_by_moved(session, changes) | {
+        key.id for change, keys in touched if change.kind in witnesses for key in keys
+    }
+
+
+def _entity(reference: FactReference, stored: Stored | None) -> Entity | None:
+    """Return the entity that is *stored*; None for none, and for a deleted one."""
+    if stored is None or stored.value is None:
+        return None
+    entity: Entity = entity_of(reference.kind, stored.value)
+    return entity
+
+
+def _disputed(session: Session, references: Sequence[FactReference]) -> set[str]:
+    """Return the ids among *references* of recordings that are disputed."""
+    ids = [one.id for one in references if one.kind is FactKind.RECORDING]
+    if not ids:
+        return set()
+    statement = "SELECT recording_id FROM attributions WHERE recording_id = ANY(:ids) AND disputed"
+    return {row[0] for row in session.rows(statement, {"ids": ids})}

@@ -1,0 +1,85 @@
+"""One question: facts, decision, record, and only then the answer. The hot path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter_ns
+
+from authz_service.operations.active_policy import ActivePolicy
+from authz_service.operations.ports import (
+    Clock,
+    DecisionObserver,
+    FactsQuestion,
+    FactsSource,
+    Journal,
+)
+from authz_service.operations.records import CallContext, DecisionRecord
+from authz_service.pdp.decide import decide
+from authz_service.pdp.model import AccessRequest
+
+NewId = Callable[[], str]
+"""Makes a decision id: a UUIDv7 (RFC 9562, section 5.7), so that ids sort by time."""
+
+
+class CheckAccess:
+    """Answers one question."""
+
+    def __init__(  # every plug of the hot path
+        self,
+        policy: ActivePolicy,
+        facts: FactsSource,
+        journal: Journal,
+        *,
+        clock: Clock,
+        observer: DecisionObserver,
+        new_id: NewId,
+    ) -> None:
+        """Judge by *policy* on *facts*, record in *journal*."""
+        self._policy = policy
+        self._facts = facts
+        self._journal = journal
+        self._clock = clock
+        self._observer = observer
+        self._new_id = new_id
+
+    async def __call__(
+        self, request: AccessRequest, context: CallContext, *, at_least: int, started_ns: int
+    ) -> DecisionRecord:
+        """Return the decision on *request*, which is on stable storage by then.
+
+        Args:
+            request: The question.
+            context: Who asks.
+            at_least: The facts revision that the answer must rest on at least; 0 for any.
+            started_ns: When the call arrived, on `time.perf_counter_ns`.
+
+        Raises:
+            PolicyNotReadyError: There is no policy, or it cannot be evaluated.
+            FactsUnavailableError: The registry is not to be relied on.
+            RevisionAheadError: The registry has not reached *at_least*.
+            JournalUnavailableError: The record could not be written, so there is no answer.
+        """
+        ruleset = self._policy.ruleset
+        question = FactsQuestion(request.subject_id, request.recording_id)
+        facts = self._facts.cached(question, at_least)
+        if facts is None:
+            (facts,) = await self._facts.facts_for((question,), at_least)
+        now = self._clock.now()
+        decision = decide(request, facts, ruleset, now)
+        elapsed = (perf_counter_ns() - started_ns) // 1000
+        record = DecisionRecord(
+            self._new_id(),
+            now,
+            context,
+            request,
+            decision,
+            ruleset.revision,
+            facts.revision,
+            elapsed,
+        )
+        written = self._journal.append((record,))
+        self._observer.decided(
+            decision.effect, decision.reason, request.action, elapsed / 1_000_000
+        )
+        await written
+        return record

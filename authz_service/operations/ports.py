@@ -1,0 +1,197 @@
+"""Every plug to the outside, on one page. The docstrings are the contract for all that plugs in."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from authz_service.operations.records import Record
+from authz_service.pdp.errors import PolicyProblem
+from authz_service.pdp.facts import Entity, Fact, FactReference, Facts
+from authz_service.pdp.model import Instant
+from authz_service.pdp.ruleset import Ruleset
+
+
+class Clock(Protocol):
+    """The service's own time; nobody else's counts."""
+
+    def now(self) -> Instant:
+        """Return the time in UTC, to the microsecond."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FactsQuestion:
+    """Which facts a check needs."""
+
+    subject_id: str
+    recording_id: str
+
+
+class FactsSource(Protocol):
+    """Where a check gets its facts: fresh, and all at one revision."""
+
+    def cached(self, question: FactsQuestion, at_least: int) -> Facts | None:
+        """Return the facts without waiting, or None where that is not possible.
+
+        Possible when a look at the registry's revision was sent within the staleness bound, the
+        revision looked at is *at_least* that asked for, and everything needed is held at it.
+        """
+        ...
+
+    async def facts_for(self, questions: Sequence[FactsQuestion], at_least: int) -> Sequence[Facts]:
+        """Return the facts for each of *questions*, in order, all true at one revision.
+
+        The revision is at least *at_least* and was looked at within the staleness bound before
+        the call returns. Concurrent calls share looks and loads. Safe to cancel.
+
+        Raises:
+            RevisionAheadError: A fresh look finds the registry before *at_least*.
+            FactsUnavailableError: The registry is silent, read-only, locked, gone, of another
+                schema, or its clock is more than a second off.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOutcome:
+    """What became of a write.
+
+    Attributes:
+        revision: The registry's revision afterwards.
+        written: How many facts were written or deleted.
+        skipped: How many were left out because a later observation is stored.
+        unchanged: How many were stored already, word for word.
+        conflicting: Recordings among those touched whose facts disagree afterwards.
+    """
+
+    revision: int
+    written: int = 0
+    skipped: int = 0
+    unchanged: int = 0
+    conflicting: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What became of a resolved conflict: the revision, and whose recording it is now."""
+
+    revision: int
+    patient_id: str
+
+
+class FactsRegistry(Protocol):
+    """The registry as those see it who write to it. All or nothing, one revision a write."""
+
+    async def write(self, facts: Sequence[Fact[Entity]], *, actor: str) -> WriteOutcome:
+        """Write *facts*, each in place of the stored one of its kind and id.
+
+        Observed before the stored one: skipped. Observed at the same instant: unchanged if word
+        for word the same, otherwise refused. Where nothing is written the revision stays.
+
+        Raises:
+            StateError: A fact would clear a revocation, or contradicts one of the same instant.
+            FactsUnavailableError: The registry is silent, locked, read-only or gone.
+        """
+        ...
+
+    async def delete(self, references: Sequence[FactReference], *, actor: str) -> WriteOutcome:
+        """Delete facts; what is not stored is passed over.
+
+        Raises:
+            StateError: A fact denies something, and stays.
+            FactsUnavailableError: The registry is silent, locked, read-only or gone.
+        """
+        ...
+
+    async def read(self, references: Sequence[FactReference]) -> tuple[Sequence[Fact[Entity]], int]:
+        """Return the stored facts, in order, what is not stored left out; and the revision.
+
+        Raises:
+            FactsUnavailableError: The registry is silent, locked or gone.
+        """
+        ...
+
+    async def resolve(self, recording_id: str, *, actor: str, reason: str) -> Resolution:
+        """Lift the mark that a change of owner left on a recording; keep *reason* beside it.
+
+        Raises:
+            NotFoundError: No fact knows the recording.
+            StateError: The facts disagree or are incomplete as they stand, or nothing is marked.
+            FactsUnavailableError: The registry is silent, locked, read-only or gone.
+        """
+        ...
+
+
+class Journal(Protocol):
+    """The records of this replica, on stable storage. No record, no answer."""
+
+    def append(self, records: Sequence[Record]) -> Awaitable[None]:
+        """Append *records* as one line that is on stable storage, whole, once awaited.
+
+        Called on the event loop; does not block it. Records appended before a cancelled wait are
+        written all the same.
+
+        Raises:
+            JournalUnavailableError: The journal cannot write; at the call or when awaited.
+        """
+        ...
+
+
+class PolicySource(Protocol):
+    """Where bundles come from."""
+
+    def load(self) -> LoadedPolicy:
+        """Read, check, compile and try out the bundle. Blocks; call it off the event loop.
+
+        Raises:
+            PolicyRefusedError: The bundle is defective, or a case does not hold.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPolicy:
+    """A bundle that was checked, compiled and tried out.
+
+    Attributes:
+        ruleset: The compiled policy.
+        rules: How many rules it has.
+        cases: How many cases it passed.
+    """
+
+    ruleset: Ruleset
+    rules: int
+    cases: int
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyAttempt:
+    """One reading of the bundle, and what became of it.
+
+    Attributes:
+        at: When.
+        outcome: ``activated``, ``unchanged``, ``refused`` or ``valid``.
+        problems: What was wrong with it.
+    """
+
+    at: Instant
+    outcome: str
+    problems: tuple[PolicyProblem, ...] = ()
+
+
+class DecisionObserver(Protocol):
+    """Hears of every decision: for counters, never for the answer."""
+
+    def decided(self, effect: str, reason: str, action: str, seconds: float) -> None:
+        """Count one decision that took *seconds*. Must not raise or block."""
+        ...
+
+
+class PolicyObserver(Protocol):
+    """Hears of every reading of the bundle."""
+
+    def policy_loaded(self, outcome: str, revision: str) -> None:
+        """Count one attempt; *revision* is the one in force afterwards. Must not raise."""
+        ...

@@ -1,0 +1,138 @@
+"""The verbs of those who write to the registry: each is recorded before it is answered."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Protocol
+
+import structlog
+
+from authz_service.operations.ports import Clock, FactsRegistry, Journal, Resolution, WriteOutcome
+from authz_service.operations.records import CallContext, EventRecord
+from authz_service.pdp.facts import Entity, Fact, FactReference
+
+log = structlog.get_logger(__name__)
+
+MAX_FACTS = 1000
+"""Most facts in one write, deletion or read."""
+
+Details = tuple[tuple[str, str | int | tuple[str, ...]], ...]
+
+
+class FactsObserver(Protocol):
+    """Hears of every write."""
+
+    def facts_written(self, outcome: str, count: int) -> None:
+        """Count facts that were ``written``, ``skipped`` or ``unchanged``. Must not raise."""
+        ...
+
+    def conflicts_found(self, count: int) -> None:
+        """Count recordings that a write left in conflict. Must not raise."""
+        ...
+
+
+class WriteFacts:
+    """Writes, deletes and resolves, with an event in the journal for each change."""
+
+    def __init__(
+        self, registry: FactsRegistry, journal: Journal, *, clock: Clock, observer: FactsObserver
+    ) -> None:
+        """Write to *registry*, record in *journal*."""
+        self._registry = registry
+        self._journal = journal
+        self._clock = clock
+        self._observer = observer
+
+    async def write(
+        self, facts: Sequence[Fact[Entity]], *, actor: str, context: CallContext
+    ) -> WriteOutcome:
+        """Write *facts*, all or none.
+
+        Raises:
+            InvalidRequestError: The same fact twice, or one that cannot be.
+            StateError: What is stored forbids one of them.
+            FactsUnavailableError: The registry cannot be written.
+            JournalUnavailableError: The write could not be recorded; it may have been made, and
+                may be sent again.
+        """
+        outcome = await self._registry.write(facts, actor=actor)
+        self._observer.facts_written("written", outcome.written)
+        self._observer.facts_written("skipped", outcome.skipped)
+        self._observer.facts_written("unchanged", outcome.unchanged)
+        sources = tuple(sorted({fact.source for fact in facts}))
+        details: Details = (*_counts(outcome), ("sources", sources))
+        await self._record("facts_written", actor, context, details)
+        if outcome.conflicting:
+            await self._report_conflicts(outcome, actor, context)
+        return outcome
+
+    async def delete(
+        self, references: Sequence[FactReference], *, actor: str, context: CallContext
+    ) -> WriteOutcome:
+        """Delete facts, all or none; what is not stored is passed over.
+
+        Raises:
+            StateError: One of them denies something, and stays.
+            FactsUnavailableError: The registry cannot be written.
+            JournalUnavailableError: The deletion could not be recorded; it may have been made.
+        """
+        outcome = await self._registry.delete(references, actor=actor)
+        named = tuple(f"{reference.kind.value}/{reference.id}" for reference in references)
+        details: Details = (*_counts(outcome), ("references", named))
+        await self._record("facts_deleted", actor, context, details)
+        return outcome
+
+    async def resolve(
+        self, recording_id: str, *, actor: str, reason: str, context: CallContext
+    ) -> Resolution:
+        """Declare that what the facts now say of a recording's patient is right.
+
+        Raises:
+            NotFoundError: No fact knows the recording.
+            StateError: The facts disagree as they stand, or there is nothing to resolve.
+            FactsUnavailableError: The registry cannot be written.
+            JournalUnavailableError: The resolution could not be recorded; it may have been made.
+        """
+        digest = hashlib.sha256(reason.encode()).hexdigest()
+        resolution = await self._registry.resolve(recording_id, actor=actor, reason=reason)
+        details: Details = (
+            ("recording_id", recording_id),
+            ("facts_revision", resolution.revision),
+            ("reason_digest", digest),
+        )
+        await self._record("conflict_resolved", actor, context, details)
+        return resolution
+
+    async def _report_conflicts(
+        self, outcome: WriteOutcome, actor: str, context: CallContext
+    ) -> None:
+        """Count, record and say which recordings a write left in conflict."""
+        self._observer.conflicts_found(len(outcome.conflicting))
+        details: Details = (
+            ("recording_ids", outcome.conflicting),
+            ("facts_revision", outcome.revision),
+        )
+        await self._record("conflicts_found", actor, context, details)
+        log.warning(
+            "conflicts_found",
+            facts_revision=outcome.revision,
+            count=len(outcome.conflicting),
+            recording_ids=list(outcome.conflicting[:10]),
+        )
+
+    async def _record(self, event: str, actor: str, context: CallContext, details: Details) -> None:
+        """Record one event."""
+        await self._journal.append(
+            (EventRecord(event, self._clock.now(), context, actor, details),)
+        )
+
+
+def _counts(outcome: WriteOutcome) -> Details:
+    """Return what a write did, as a record names it."""
+    return (
+        ("facts_revision", outcome.revision),
+        ("written", outcome.written),
+        ("skipped", outcome.skipped),
+        ("unchanged", outcome.unchanged),
+    )

@@ -1,0 +1,127 @@
+"""Everything that can go wrong on purpose. A denial is not among it: a denial is an answer."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Violation(NamedTuple):
+    """One field that is malformed.
+
+    Attributes:
+        field: The field's path, as in ``context.purpose_of_use``.
+        description: What is wrong and what to do, without the value itself.
+    """
+
+    field: str
+    description: str
+
+
+class AuthzError(Exception):
+    """The root of all deliberate errors."""
+
+
+class InvalidRequestError(AuthzError):
+    """A question or a fact is malformed."""
+
+    def __init__(self, *violations: Violation) -> None:
+        """Keep the fields that are malformed, at least one."""
+        super().__init__("; ".join(f"{field}: {text}" for field, text in violations))
+        self.violations = violations
+
+
+class CallerNotAllowedError(AuthzError):
+    """The caller may not ask this."""
+
+    def __init__(self, what: str) -> None:
+        """Keep *what* the caller may not."""
+        super().__init__(f"this caller may not {what}; see the callers file")
+
+
+class NotFoundError(AuthzError):
+    """Something that was named does not exist."""
+
+    def __init__(self, what: str) -> None:
+        """Keep *what* does not exist."""
+        super().__init__(f"{what} does not exist")
+
+
+class RevisionAheadError(AuthzError):
+    """The question asks for a facts revision that the registry has not reached."""
+
+    def __init__(self, wanted: int, reached: int) -> None:
+        """Keep the two revisions."""
+        super().__init__(f"facts revision {wanted} is ahead of the registry, which is at {reached}")
+        self.wanted = wanted
+        self.reached = reached
+
+
+class StateError(AuthzError):
+    """The state of the registry forbids the change."""
+
+    def __init__(self, what: str, why: str) -> None:
+        """Keep *what* is refused, and *why*."""
+        super().__init__(f"{what}: {why}")
+
+
+class LimitExceededError(AuthzError):
+    """Too many calls, or too large a message."""
+
+
+class FactsUnavailableError(AuthzError):
+    """The registry is silent, read-only or otherwise not to be relied on."""
+
+    def __init__(self, why: str) -> None:
+        """Keep *why*."""
+        super().__init__(f"the registry is not usable: {why}")
+
+
+class JournalUnavailableError(AuthzError):
+    """The journal cannot write, so nothing may be answered."""
+
+    def __init__(self, why: str) -> None:
+        """Keep *why*."""
+        super().__init__(f"the journal is not usable: {why}")
+
+
+class PolicyNotReadyError(AuthzError):
+    """There is no verified policy, or it cannot be evaluated."""
+
+    def __init__(self, why: str) -> None:
+        """Keep *why*."""
+        super().__init__(f"the policy is not usable: {why}")
+
+
+class PolicyProblem(NamedTuple):
+    """One thing wrong with a bundle.
+
+    Attributes:
+        kind: ``invalid`` (a file) or ``case_failed`` (a golden decision).
+        file: The file, relative to the bundle.
+        line: The line, from 1; 0 where the whole file is meant.
+        column: The column, from 1; 0 where the whole line is meant.
+        message: What is wrong.
+        hint: What to do.
+    """
+
+    kind: str
+    file: str
+    line: int
+    column: int
+    message: str
+    hint: str
+
+
+class PolicyRefusedError(AuthzError):
+    """A bundle was refused; the policy that was in force stays in force."""
+
+    def __init__(self, *problems: PolicyProblem) -> None:
+        """Keep what is wrong, at least one thing."""
+        super().__init__("\n".join(_located(problem) for problem in problems))
+        self.problems = problems
+
+
+def _located(problem: PolicyProblem) -> str:
+    """Return *problem* on one line, as compilers print it."""
+    place = ":".join(str(part) for part in (problem.file, problem.line, problem.column) if part)
+    return f"{place}: {problem.message} ({problem.hint})"

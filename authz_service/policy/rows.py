@@ -1,0 +1,184 @@
+"""Bytes become lines, and lines become rows, or are refused: no byte is passed over.
+
+Casbin's own reader drops what it does not understand; a rule that denies, dropped, allows.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import NamedTuple
+
+from authz_service.policy.findings import Findings, Place, shown
+
+_BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
+_UNSEEN = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
+_NAMED = {
+    "\t": ("a tab", "use spaces"),
+    "\r": ("a carriage return", "end lines with a line feed alone"),
+    "\0": ("a NUL", "write the file as plain text"),
+}
+
+
+class BundleFile(NamedTuple):
+    """One file of a bundle, as it was read.
+
+    Attributes:
+        name: Its path relative to the bundle, with forward slashes.
+        content: Its bytes, all of them.
+    """
+
+    name: str
+    content: bytes
+
+
+class Text(NamedTuple):
+    """A file as lines.
+
+    Attributes:
+        name: The file, relative to the bundle.
+        lines: Its lines, without their ends.
+        defective: The numbers, from 1, of lines that were refused already.
+        ends_in_line: Whether the last line lacks its end.
+    """
+
+    name: str
+    lines: tuple[str, ...]
+    defective: frozenset[int]
+    ends_in_line: bool
+
+
+class Field(NamedTuple):
+    """One field of a row, without the spaces around it, and the column of its first character."""
+
+    text: str
+    column: int
+
+
+class Row(NamedTuple):
+    """One row.
+
+    Attributes:
+        line: Its line, from 1.
+        fields: Its fields.
+        end: The column after its last character.
+    """
+
+    line: int
+    fields: tuple[Field, ...]
+    end: int
+
+
+def text_of(file: BundleFile, findings: Findings) -> Text | None:
+    """Return *file* as lines, or None where its bytes are no text."""
+    try:
+        decoded = file.content.decode("utf-8")
+    except UnicodeDecodeError as wrong:
+        before = file.content[: wrong.start].decode("utf-8")
+        place = Place(file.name, before.count("\n") + 1, len(before) - before.rfind("\n"))
+        findings.invalid(place, "is not UTF-8", "save the file as UTF-8")
+        return None
+    parts = decoded.split("\n")
+    ends_in_line = parts[-1] != ""
+    lines = tuple(parts if ends_in_line else parts[:-1])
+    defective = frozenset(
+        number
+        for number, line in enumerate(lines, start=1)
+        if _refused_for_unseen(Place(file.name, number), line, findings)
+    )
+    return Text(file.name, lines, defective, ends_in_line)
+
+
+def rows_of(text: Text, findings: Findings) -> list[Row]:
+    """Return the rows of *text*; a line is a row, a comment, blank, or refused."""
+    rows = []
+    for number, line in enumerate(text.lines, start=1):
+        if number in text.defective or is_comment(line):
+            continue
+        if not _refused_as_row(Place(text.name, number), line, findings):
+            rows.append(_row(number, line))
+    return rows
+
+
+def is_comment(line: str) -> bool:
+    """Whether *line* is blank or a comment."""
+    stripped = line.strip(" ")
+    return not stripped or stripped.startswith("#")
+
+
+def refuse_cut_file(text: Text, findings: Findings, *, whole_ending: str | None = None) -> None:
+    """Refuse a file that ends within a line: nobody can tell whether more was to come.
+
+    Args:
+        text: The file.
+        findings: Where problems go.
+        whole_ending: An ending after which nothing can follow, so that the line must be whole.
+    """
+    if not text.ends_in_line or is_comment(text.lines[-1]):
+        return
+    last = text.lines[-1].rstrip(" ")
+    if whole_ending is not None and last.endswith(whole_ending):
+        return
+    findings.invalid(
+        Place(text.name, len(text.lines), len(text.lines[-1]) + 1),
+        "the file ends within a line",
+        "half written? end the last line with a line feed",
+    )
+
+
+def _refused_for_unseen(line: Place, content: str, findings: Findings) -> bool:
+    """Whether a character of *content* that no editor shows was refused."""
+    if content.isascii() and content.isprintable():
+        return False
+    for column, character in enumerate(content, start=1):
+        if unicodedata.category(character) not in _UNSEEN:
+            continue
+        if character == _BOM and (line.line, column) == (1, 1):
+            name, hint = "a byte-order mark", "save the file as UTF-8 without one"
+        else:
+            unnamed = (f"the unseen character U+{ord(character):04X}", "remove it")
+            name, hint = _NAMED.get(character, unnamed)
+        findings.invalid(line._replace(column=column), f"there is {name}", hint)
+        return True
+    return False
+
+
+def _refused_as_row(line: Place, content: str, findings: Findings) -> bool:
+    """Whether *content* was refused for what no row may hold."""
+    for column, character in enumerate(content, start=1):
+        place = line._replace(column=column)
+        if character in "\"'`":
+            findings.invalid(place, "there is a quote", "words are written without quotes")
+        elif character == "#":
+            hint = "a comment has a line of its own, above the row"
+            findings.invalid(place, "a comment follows on the same line", hint)
+        elif not character.isascii():
+            hint = "words are ASCII; look for a letter or a space that only looks like one"
+            findings.invalid(place, f"there is {shown(character)}", hint)
+        else:
+            continue
+        return True
+    return False
+
+
+def _row(number: int, line: str) -> Row:
+    """Return *line* split at its commas."""
+    fields, start = [], 0
+    for part in line.split(","):
+        indent = len(part) - len(part.lstrip(" "))
+        fields.append(Field(part.strip(" "), start + indent + 1))
+        start += len(part) + 1
+    return Row(number, tuple(fields), len(line) + 1)
+
+
+def expect_fields(row: Row, names: tuple[str, ...], file: str, findings: Findings) -> bool:
+    """Whether *row* has a field for each of *names*; refused where it has not."""
+    count, wanted = len(row.fields), len(names)
+    if count == wanted:
+        return True
+    column = row.end if count < wanted else row.fields[wanted].column
+    findings.invalid(
+        Place(file, row.line, column),
+        f"the row has {count} fields, not {wanted}",
+        "write " + ", ".join(names),
+    )
+    return False

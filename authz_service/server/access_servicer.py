@@ -1,0 +1,115 @@
+"""RecordingAccessService: convert, call, convert."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from authz_service.api.v1 import recording_access_pb2 as pb
+from authz_service.api.v1 import recording_access_pb2_grpc as grpc_api
+from authz_service.operations.batch_check_access import (
+    MAX_BATCH,
+    BatchCheckAccess,
+    BatchOutcome,
+    Semantics,
+)
+from authz_service.operations.check_access import CheckAccess
+from authz_service.pdp.errors import InvalidRequestError, Violation
+from authz_service.pdp.model import AccessRequest
+from authz_service.server.call import Call
+from authz_service.server.convert import (
+    echo_malformed,
+    fill_response,
+    filled,
+    instant_to_proto,
+    request_from_proto,
+    response_to_proto,
+)
+
+_SEMANTICS = {
+    pb.BATCH_SEMANTICS_UNSPECIFIED: Semantics.EXECUTE_ALL,
+    pb.BATCH_SEMANTICS_EXECUTE_ALL: Semantics.EXECUTE_ALL,
+    pb.BATCH_SEMANTICS_DENY_ON_FIRST_DENY: Semantics.DENY_ON_FIRST_DENY,
+    pb.BATCH_SEMANTICS_ALLOW_ON_FIRST_ALLOW: Semantics.ALLOW_ON_FIRST_ALLOW,
+}
+
+
+class AccessServicer(grpc_api.RecordingAccessServiceServicer):
+    """Asks the operations, and nothing else."""
+
+    def __init__(self, check_access: CheckAccess, batch_check_access: BatchCheckAccess) -> None:
+        """Hold the two operations."""
+        self._check_access = check_access
+        self._batch_check_access = batch_check_access
+
+    async def CheckAccess(  # type: ignore[override]  # noqa: N802  # the interceptor hands a Call
+        self, request: pb.CheckAccessRequest, context: Call
+    ) -> pb.CheckAccessResponse:
+        """Answer one question."""
+        record = await self._check_access(
+            request_from_proto(request, context.rule),
+            context.context,
+            at_least=request.at_least_facts_revision,
+            started_ns=context.started_ns,
+        )
+        return response_to_proto(record, context.rule)
+
+    async def BatchCheckAccess(  # type: ignore[override]  # noqa: N802  # the interceptor hands a Call
+        self, request: pb.BatchCheckAccessRequest, context: Call
+    ) -> pb.BatchCheckAccessResponse:
+        """Answer many questions."""
+        semantics = _semantics_of(request)
+        items = list(request.checks)
+        if request.HasField("defaults"):
+            items = [filled(item, request.defaults) for item in items]
+        outcome = await self._batch_check_access(
+            [_question(item, context) for item in items],
+            context.context,
+            semantics=semantics,
+            at_least=max(item.at_least_facts_revision for item in items),
+            started_ns=context.started_ns,
+        )
+        return _batch_to_proto(items, outcome, context)
+
+
+def _semantics_of(request: pb.BatchCheckAccessRequest) -> Semantics:
+    """Return when the batch stops.
+
+    Raises:
+        InvalidRequestError: There are no items or too many, or such semantics do not exist.
+    """
+    if not 1 <= len(request.checks) <= MAX_BATCH:
+        raise InvalidRequestError(
+            Violation("checks", f"has {len(request.checks)} items; a batch has 1 to {MAX_BATCH}")
+        )
+    semantics = _SEMANTICS.get(request.semantics)
+    if semantics is None:
+        raise InvalidRequestError(Violation("semantics", f"has no value {request.semantics}"))
+    return semantics
+
+
+def _question(item: pb.CheckAccessRequest, call: Call) -> AccessRequest | None:
+    """Return the question of *item*; None where it is malformed."""
+    try:
+        return request_from_proto(item, call.rule)
+    except InvalidRequestError:
+        return None
+
+
+def _batch_to_proto(
+    items: Sequence[pb.CheckAccessRequest], outcome: BatchOutcome, call: Call
+) -> pb.BatchCheckAccessResponse:
+    """Return the answers, one for each item, with those past the stop unanswered."""
+    response = pb.BatchCheckAccessResponse(
+        policy_revision=outcome.policy_revision,
+        facts_revision=outcome.facts_revision,
+        evaluated_at=instant_to_proto(outcome.evaluated_at),
+        request_id=call.context.request_id,
+    )
+    for item, record in zip(items, outcome.records, strict=False):
+        result = response.results.add(evaluated=True)
+        fill_response(result.answer, record, call.rule)
+        if record.request is None:
+            echo_malformed(result.answer, item)
+    for _ in range(len(items) - len(outcome.records)):
+        response.results.add(evaluated=False)
+    return response

@@ -1,0 +1,154 @@
+"""FactsService: convert, call, convert. Conversion of a thousand facts happens off the loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from google.protobuf import json_format
+
+from authz_service.api.v1 import entities_pb2 as entities
+from authz_service.api.v1 import facts_pb2 as pb
+from authz_service.api.v1 import facts_pb2_grpc as grpc_api
+from authz_service.operations.ports import FactsRegistry
+from authz_service.operations.write_facts import MAX_FACTS, WriteFacts
+from authz_service.pdp.entity_plain import fact_from_plain, fact_to_plain
+from authz_service.pdp.errors import InvalidRequestError, Violation
+from authz_service.pdp.facts import Entity, Fact, FactKind, FactReference
+from authz_service.pdp.model import is_id
+from authz_service.server.call import Call
+from authz_service.server.convert import check_instants, require_actor
+
+_KINDS = {entities.FactKind.Value(f"FACT_KIND_{kind.name}"): kind for kind in FactKind}
+_MAX_REASON = 4096
+
+
+class FactsServicer(grpc_api.FactsServiceServicer):
+    """Asks the operations, and nothing else."""
+
+    def __init__(self, write_facts: WriteFacts, registry: FactsRegistry) -> None:
+        """Write through *write_facts*, read from *registry*."""
+        self._write_facts = write_facts
+        self._registry = registry
+
+    async def WriteFacts(  # type: ignore[override]  # noqa: N802  # the interceptor hands a Call
+        self, request: pb.WriteFactsRequest, context: Call
+    ) -> pb.WriteFactsResponse:
+        """Write facts."""
+        actor = require_actor(request.actor)
+        facts = await asyncio.to_thread(_facts_from_proto, request.facts)
+        outcome = await self._write_facts.write(facts, actor=actor, context=context.context)
+        return pb.WriteFactsResponse(
+            facts_revision=outcome.revision,
+            written=outcome.written,
+            skipped=outcome.skipped,
+            unchanged=outcome.unchanged,
+            conflicting_recording_ids=outcome.conflicting,
+        )
+
+    async def ReadFacts(  # type: ignore[override]  # noqa: N802  # the interceptor hands a Call
+        self,
+        request: pb.ReadFactsRequest,
+        context: Call,  # noqa: ARG002  # the shape of an RPC
+    ) -> pb.ReadFactsResponse:
+        """Read facts."""
+        references = _references_from_proto(request.references)
+        facts, revision = await self._registry.read(references)
+        return await asyncio.to_thread(_facts_to_proto, facts, revision)
+
+    async def DeleteFacts(  # type: ignore[override]  # noqa: N802  # the interceptor hands a Call
+        self, request: pb.DeleteFactsRequest, context: Call
+    ) -> pb.DeleteFactsResponse:
+        """Delete facts."""
+        actor = require_actor(request.actor)
+        references = _references_from_proto(request.references)
+        if len(set(references)) < len(references):
+            raise InvalidRequestError(Violation("references", "name the same fact twice"))
+        outcome = await self._write_facts.delete(references, actor=actor, context=context.context)
+        return pb.DeleteFactsResponse(facts_revision=outcome.revision, deleted=outcome.written)
+
+    async def ResolveConflict(  # type: ignore[override]  # noqa: N802  # the interceptor hands a Call
+        self, request: pb.ResolveConflictRequest, context: Call
+    ) -> pb.ResolveConflictResponse:
+        """Resolve a conflict."""
+        actor = require_actor(request.actor)
+        if not is_id(request.recording_id):
+            raise InvalidRequestError(Violation("recording_id", "is missing or not an id"))
+        if not request.reason.strip() or len(request.reason) > _MAX_REASON:
+            raise InvalidRequestError(
+                Violation("reason", f"is missing, or longer than {_MAX_REASON} characters")
+            )
+        resolution = await self._write_facts.resolve(
+            request.recording_id, actor=actor, reason=request.reason, context=context.context
+        )
+        return pb.ResolveConflictResponse(
+            facts_revision=resolution.revision, patient_id=resolution.patient_id
+        )
+
+
+def _facts_from_proto(messages: Sequence[entities.Fact]) -> list[Fact[Entity]]:
+    """Return the facts of *messages*.
+
+    Raises:
+        InvalidRequestError: Names the field that is malformed, as in ``facts[3].recording.state``.
+    """
+    _require_count("facts", len(messages))
+    return [_fact_from_proto(message, index) for index, message in enumerate(messages)]
+
+
+def _fact_from_proto(message: entities.Fact, index: int) -> Fact[Entity]:
+    """Return one fact."""
+    path = f"facts[{index}]"
+    try:
+        plain: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
+    except (json_format.Error, ValueError, OverflowError):
+        check_instants(message, path)
+        raise
+    plain.pop("revision", None)
+    return fact_from_plain(plain, path)
+
+
+def _facts_to_proto(facts: Sequence[Fact[Entity]], revision: int) -> pb.ReadFactsResponse:
+    """Return *facts* as they are stored."""
+    response = pb.ReadFactsResponse(facts_revision=revision)
+    for fact in facts:
+        message = response.facts.add(revision=fact.revision)
+        json_format.ParseDict(fact_to_plain(fact, long_names=True), message)
+    return response
+
+
+def _references_from_proto(messages: Sequence[entities.FactReference]) -> list[FactReference]:
+    """Return what *messages* name.
+
+    Raises:
+        InvalidRequestError: Names the field that is malformed.
+    """
+    _require_count("references", len(messages))
+    references = []
+    for index, message in enumerate(messages):
+        kind = _KINDS.get(message.kind)
+        if kind is None:
+            raise InvalidRequestError(
+                Violation(
+                    f"references[{index}].kind", f"is missing, or has no value {message.kind}"
+                )
+            )
+        if not is_id(message.id):
+            raise InvalidRequestError(
+                Violation(f"references[{index}].id", "is missing or not an id")
+            )
+        references.append(FactReference(kind, message.id))
+    return references
+
+
+def _require_count(field: str, count: int) -> None:
+    """Refuse none, and too many.
+
+    Raises:
+        InvalidRequestError: Names *field*.
+    """
+    if not 1 <= count <= MAX_FACTS:
+        raise InvalidRequestError(
+            Violation(field, f"has {count} items; one call takes 1 to {MAX_FACTS}")
+        )

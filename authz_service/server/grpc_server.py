@@ -1,0 +1,130 @@
+"""The gRPC server: every service behind the one layer, and the standard ones beside it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from authz_service.api.v1 import (
+    facts_pb2,
+    facts_pb2_grpc,
+    policy_pb2,
+    policy_pb2_grpc,
+    recording_access_pb2,
+    recording_access_pb2_grpc,
+)
+from authz_service.identity.callers import CallerRule
+from authz_service.operations.active_policy import ActivePolicy
+from authz_service.operations.batch_check_access import BatchCheckAccess
+from authz_service.operations.check_access import CheckAccess
+from authz_service.operations.ports import Clock, FactsRegistry, Journal
+from authz_service.operations.reload_policy import ReloadPolicy
+from authz_service.operations.write_facts import WriteFacts
+from authz_service.server.access_servicer import AccessServicer
+from authz_service.server.facts_servicer import FactsServicer
+from authz_service.server.health import Health
+from authz_service.server.listen import OPTIONS, bind
+from authz_service.server.policy_servicer import PolicyServicer
+from authz_service.server.statuses import RpcObserver, StatusLayer
+
+_SERVICES: dict[str, Any] = {
+    service.full_name: service
+    for proto in (recording_access_pb2, facts_pb2, policy_pb2)
+    for service in proto.DESCRIPTOR.services_by_name.values()
+}
+SERVICES = tuple(_SERVICES)
+"""The full names of the services of this project."""
+RPCS = tuple(
+    (name, str(method)) for name, service in _SERVICES.items() for method in service.methods_by_name
+)
+"""Every (service, method) of this project."""
+
+
+_LAST_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """What the servicers ask."""
+
+    check_access: CheckAccess
+    batch_check_access: BatchCheckAccess
+    write_facts: WriteFacts
+    registry: FactsRegistry
+    active_policy: ActivePolicy
+    reload_policy: ReloadPolicy
+    journal: Journal
+    clock: Clock
+
+
+class GrpcServer:
+    """Serves *operations* on one event loop."""
+
+    def __init__(
+        self,
+        operations: Operations,
+        rule: CallerRule,
+        health: Health,
+        *,
+        observer: RpcObserver,
+        new_request_id: Callable[[], str],
+        with_reflection: bool,
+    ) -> None:
+        """Put the services together; nothing is served before `start`."""
+        layer = self._layer = StatusLayer(rule, observer, new_request_id)
+        _add_services(layer, operations)
+        self._health = health
+        self._server = grpc.aio.server(options=OPTIONS)
+        self._server.add_generic_rpc_handlers((layer,))
+        health_pb2_grpc.add_HealthServicer_to_server(health.servicer, self._server)
+        if with_reflection:
+            names = (*SERVICES, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)
+
+    async def start(self, address: str) -> int:
+        """Serve at *address*; return the port.
+
+        Raises:
+            ListenError: The address is not a loopback address, or is taken.
+        """
+        await self._health.publish()
+        port = bind(self._server, address)
+        await self._server.start()
+        return port
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Take no more calls; let those in flight end, for *grace_seconds*.
+
+        grpc's own grace begins when no call of ours is in flight, and is short: a call that it
+        accepted in the moment of its stop gets no handler any more, and would last until the end.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace_seconds):
+                await self._layer.drain()
+        await self._server.stop(min(grace_seconds, _LAST_SECONDS))
+
+
+def _add_services(layer: Any, operations: Operations) -> None:
+    """Put every service of ours behind *layer*, which takes the place of a server."""
+    recording_access_pb2_grpc.add_RecordingAccessServiceServicer_to_server(
+        AccessServicer(operations.check_access, operations.batch_check_access), layer
+    )
+    facts_pb2_grpc.add_FactsServiceServicer_to_server(
+        FactsServicer(operations.write_facts, operations.registry), layer
+    )
+    policy_pb2_grpc.add_PolicyServiceServicer_to_server(
+        PolicyServicer(
+            operations.active_policy,
+            operations.reload_policy,
+            journal=operations.journal,
+            clock=operations.clock,
+        ),
+        layer,
+    )

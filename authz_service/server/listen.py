@@ -1,0 +1,59 @@
+"""Where and how gRPC is served. Plaintext only on a loopback address."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+import grpc
+
+MAX_MESSAGE_BYTES = 4 << 20
+"""Largest message, in bytes; a batch of a thousand takes about a quarter of a megabyte."""
+MAX_METADATA_BYTES = 16 << 10
+"""Largest metadata of a call, in bytes."""
+MAX_STREAMS = 1000
+"""Most calls at once on one connection."""
+
+OPTIONS: tuple[tuple[str, Any], ...] = (
+    ("grpc.so_reuseport", 0),  # a second service on this port fails loudly
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.max_concurrent_streams", MAX_STREAMS),
+    ("grpc.max_connection_age_ms", 3_600_000),
+    ("grpc.max_connection_age_grace_ms", 30_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+)
+
+
+class ListenError(Exception):
+    """The service cannot be served there; the message says why and what to do."""
+
+
+def require_loopback(address: str, setting: str) -> None:
+    """Refuse an address that others can reach.
+
+    Raises:
+        ListenError: *address* is not a loopback address.
+    """
+    host = address.rpartition(":")[0].strip("[]")
+    if not ipaddress.ip_address(host).is_loopback:
+        raise ListenError(
+            f"{setting}={address} is not a loopback address; plaintext is served on loopback only"
+        )
+
+
+def bind(server: grpc.aio.Server, address: str) -> int:
+    """Serve plaintext at *address*; return the port.
+
+    Raises:
+        ListenError: *address* is not a loopback address, or is taken.
+    """
+    require_loopback(address, "AUTHZ_LISTEN")
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError:
+        port = 0
+    if port == 0:
+        raise ListenError(f"AUTHZ_LISTEN={address} is taken or cannot be used; choose another port")
+    return port

@@ -1,0 +1,140 @@
+"""What an operator can set: read once, checked at the start, handed on as plain values."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+PREFIX = "AUTHZ_"
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the message names it and says what to do."""
+
+
+def _listen_address(text: str) -> str:
+    """Check that *text* is an IP address and a port."""
+    host, separator, port = text.rpartition(":")
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+        if separator and 0 <= int(port) <= 65535:  # noqa: PLR2004  # the range of ports
+            return text
+    except ValueError:
+        pass
+    message = "is not an IP address and a port, as in 127.0.0.1:50051"
+    raise ValueError(message)
+
+
+Listen = Annotated[str, AfterValidator(_listen_address)]
+
+
+class Settings(BaseModel):
+    """Settings of `authz serve` and of the commands that work on the same registry.
+
+    Attributes:
+        listen: Where gRPC is served. ``AUTHZ_LISTEN``.
+        http_listen: Where ``/metrics`` and ``/healthz`` are served; loopback only.
+            ``AUTHZ_HTTP_LISTEN``.
+        registry_url: SQLAlchemy URL of the registry of facts. ``AUTHZ_REGISTRY_URL``.
+        journal_dir: This replica's journal. ``AUTHZ_JOURNAL_DIR``.
+        policy_dir: The policy bundle. ``AUTHZ_POLICY_DIR``.
+        callers_file: Who may ask what. ``AUTHZ_CALLERS_FILE``.
+        insecure_loopback: Serve plaintext, on a loopback address only. The caller is then
+            ``loopback``. ``AUTHZ_INSECURE_LOOPBACK``.
+        fixed_clock: An instant at which time stands still; only with `insecure_loopback`.
+            ``AUTHZ_FIXED_CLOCK``.
+        facts_staleness_ms: Oldest look at the facts revision on which a check may rest, in
+            milliseconds, 0 to 500. ``AUTHZ_FACTS_STALENESS_MS``.
+        facts_cache_entries: Most subjects, recordings and patients held in memory, each.
+            ``AUTHZ_FACTS_CACHE_ENTRIES``.
+        journal_segment_bytes: Size at which a segment of the journal is closed, in bytes.
+            ``AUTHZ_JOURNAL_SEGMENT_BYTES``.
+        reflection: Serve gRPC reflection. ``AUTHZ_REFLECTION``.
+        log_format: ``json``, ``console``, or ``auto``: console on a terminal.
+            ``AUTHZ_LOG_FORMAT``.
+        drain_seconds: How long calls in flight may take at the end, in seconds.
+            ``AUTHZ_DRAIN_SECONDS``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    listen: Listen = "127.0.0.1:50051"
+    http_listen: Listen = "127.0.0.1:9464"
+    registry_url: str = Field(default="sqlite:///var/registry.db", min_length=1)
+    journal_dir: Path = Path("var/journal")
+    policy_dir: Path = Path("policies")
+    callers_file: Path = Path("policies/callers.csv")
+    insecure_loopback: bool = False
+    fixed_clock: datetime | None = None
+    facts_staleness_ms: int = Field(default=50, ge=0, le=500)
+    facts_cache_entries: int = Field(default=200_000, ge=100, le=50_000_000)
+    journal_segment_bytes: int = Field(default=64 << 20, ge=1 << 16, le=1 << 40)
+    reflection: bool = False
+    log_format: Literal["auto", "json", "console"] = "auto"
+    drain_seconds: float = Field(default=10.0, ge=0.0, le=600.0)
+
+    @field_validator("fixed_clock")
+    @classmethod
+    def _in_utc(cls, clock: datetime | None) -> datetime | None:
+        """Ask for a zone, so that nobody's own is assumed."""
+        if clock is None:
+            return None
+        if clock.tzinfo is None:
+            message = "has no time zone; write it as in 2020-06-09T14:00:00Z"
+            raise ValueError(message)
+        return clock.astimezone(UTC)
+
+    @model_validator(mode="after")
+    def _fixed_clock_on_loopback_only(self) -> Self:
+        """Refuse a clock that stands still anywhere but on insecure loopback."""
+        if self.fixed_clock is not None and not self.insecure_loopback:
+            message = "AUTHZ_FIXED_CLOCK needs AUTHZ_INSECURE_LOOPBACK; it is for trials"
+            raise ValueError(message)
+        return self
+
+
+def load_settings(
+    overrides: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
+) -> Settings:
+    """Return the settings of *environment*, those of *overrides* going first.
+
+    Raises:
+        SettingsError: A value is wrong, or an ``AUTHZ_*`` variable is not known.
+    """
+    present = os.environ if environment is None else environment
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    unknown = sorted(name for name in present if name.startswith(PREFIX) and name not in known)
+    if unknown:
+        names = ", ".join(sorted(known))
+        message = f"{unknown[0]} is not a setting; the settings are {names}"
+        raise SettingsError(message)
+    set_there = {
+        name: present[PREFIX + name.upper()]
+        for name in Settings.model_fields
+        if PREFIX + name.upper() in present
+    }
+    given = {key: value for key, value in (overrides or {}).items() if value is not None}
+    try:
+        return Settings(**{**set_there, **given})
+    except ValidationError as wrong:
+        raise SettingsError("\n".join(_line(error) for error in wrong.errors())) from None
+
+
+def _line(error: Any) -> str:
+    """Return one complaint, naming the variable and never the value, which may hold a password."""
+    where = "".join(f"{PREFIX}{str(part).upper()}: " for part in error["loc"])
+    return where + str(error["msg"]).removeprefix("Value error, ")

@@ -1,0 +1,63 @@
+"""The set-up of structlog: one line an event, JSON for machines or coloured for people."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, TextIO
+
+import orjson
+import structlog
+
+_QUIET = ("casbin", "alembic", "uvicorn", "uvicorn.error", "uvicorn.access", "asyncio", "grpc")
+
+
+def set_up_logs(log_format: str, stream: TextIO = sys.stderr) -> None:
+    """Send every event to *stream*, as ``json`` or as ``console``, or by what it is with ``auto``.
+
+    Libraries that log through the standard library are heard from WARNING on, in the same form.
+    """
+    readable = is_readable(log_format, stream)
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer(colors=stream.isatty())
+        if readable
+        else structlog.processors.JSONRenderer(serializer=_to_json)
+    )
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        cache_logger_on_first_use=False,
+    )
+    _hear_libraries(shared, renderer, stream)
+
+
+def is_readable(log_format: str, stream: TextIO = sys.stderr) -> bool:
+    """Whether *log_format* on *stream* is for people: ``auto`` is, on a terminal."""
+    return log_format == "console" or (log_format == "auto" and stream.isatty())
+
+
+def _hear_libraries(shared: list[Any], renderer: Any, stream: TextIO) -> None:
+    """Render what libraries log in the same form."""
+    heard = logging.StreamHandler(stream)
+    heard.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.root
+    root.handlers = [heard]
+    root.setLevel(logging.WARNING)
+    for name in _QUIET:
+        logging.root.manager.loggerDict.pop(name, None)
+
+
+def _to_json(event: Any, **_options: Any) -> str:
+    """Return one event as JSON; what JSON does not know is written as text."""
+    return orjson.dumps(event, default=str).decode()

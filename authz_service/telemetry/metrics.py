@@ -1,0 +1,184 @@
+"""Every metric in one table, counted in plain numbers and rendered when somebody asks.
+
+All label values are from closed sets and present from the start; none is ever an id. Counters are
+plain dictionaries: each is written by one thread, and a scrape reads what is there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import InfoMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from authz_service.pdp.model import Action, Effect, Reason
+from authz_service.telemetry.families import (
+    by_one_label,
+    counter,
+    gauge,
+    histogram,
+    total,
+    watched,
+)
+from authz_service.telemetry.histogram import Histogram
+from authz_service.telemetry.meters import FactsMeter, JournalMeter, RpcMeter
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+NO_ACTION = "UNSPECIFIED"
+"""The action of a question that was malformed."""
+
+_LOADS = ("activated", "unchanged", "refused", "valid")
+_WRITES = ("written", "skipped", "unchanged")
+_NEVER_RECORDED = frozenset({Reason.RULE_ALLOWED, Reason.ALLOWED, Reason.NOT_AVAILABLE})
+
+Reading = Callable[[], float | Mapping[str, float]]
+"""A value, or values by the one label that they have."""
+
+
+class Metrics(Collector):
+    """Counts what happens; the observers of the ports are its methods.
+
+    Attributes:
+        journal: Counts what the journal does.
+        facts: Counts what the cache of facts does.
+    """
+
+    def __init__(self, rpcs: Iterable[tuple[str, str]]) -> None:
+        """Know every (service, method) that can be called, and every label value that can come."""
+        self.journal = JournalMeter()
+        self.facts = FactsMeter()
+        outcomes = [(Effect.ALLOW, Reason.RULE_ALLOWED)]
+        outcomes += [(Effect.DENY, reason) for reason in Reason if reason not in _NEVER_RECORDED]
+        actions = (*(action.value for action in Action), NO_ACTION)
+        self._decisions = Counter(
+            {(effect.value, why.value, action): 0 for effect, why in outcomes for action in actions}
+        )
+        self._decision_seconds = {effect.value: Histogram() for effect in Effect}
+        self._rpcs = {rpc: RpcMeter() for rpc in rpcs}
+        self._loads = Counter(dict.fromkeys(_LOADS, 0))
+        self._revision = ""
+        self._last_load_good = 0
+        self._writes = Counter(dict.fromkeys(_WRITES, 0))
+        self._conflicts = 0
+        self._readings: list[tuple[str, str, str, Reading]] = []
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self._registry)
+
+    def decided(self, effect: str, reason: str, action: str, seconds: float) -> None:
+        self._decisions[effect, reason, action] += 1
+        self._decision_seconds[effect].observe(seconds)
+
+    def rpc(self, service: str, method: str) -> RpcMeter:
+        """Return what counts the calls of one method."""
+        return self._rpcs[service, method]
+
+    def policy_loaded(self, outcome: str, revision: str) -> None:
+        self._loads[outcome] += 1
+        self._revision = revision
+        self._last_load_good = int(outcome != "refused")
+
+    def facts_written(self, outcome: str, count: int) -> None:
+        """Count facts that were ``written``, ``skipped`` or ``unchanged``."""
+        self._writes[outcome] += count
+
+    def conflicts_found(self, count: int) -> None:
+        """Count recordings that a write left in conflict."""
+        self._conflicts += count
+
+    def watch(self, name: str, documentation: str, read: Reading, label: str = "") -> None:
+        """Add a value, or values by *label*, that are read at each scrape.
+
+        A name that ends in ``_total`` is rendered as a counter, any other as a gauge.
+        """
+        self._readings.append((name, documentation, label, read))
+
+    def render(self) -> bytes:
+        """Return all metrics in the text format 0.0.4."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric."""
+        yield from self._collect_decisions()
+        yield from self._collect_rpcs()
+        yield from self._collect_policy()
+        yield counter(
+            "authz_facts_written",
+            "Facts received by this process, by what became of them.",
+            ("result",),
+            by_one_label(self._writes),
+        )
+        yield total(
+            "authz_facts_conflicts",
+            "Recordings that a write through this process left in conflict.",
+            self._conflicts,
+        )
+        yield from self.facts.collect()
+        yield from self.journal.collect()
+        for name, documentation, label, read in self._readings:
+            yield watched(name, documentation, label, read())
+
+    def _collect_decisions(self) -> Iterator[Metric]:
+        """Yield what was decided."""
+        yield counter(
+            "authz_decisions",
+            "Decisions, by effect, reason and action.",
+            ("effect", "reason", "action"),
+            self._decisions.items(),
+        )
+        yield histogram(
+            "authz_decision_seconds",
+            "From the arrival of a question to its decision, before it is recorded.",
+            ("effect",),
+            [((effect,), observed) for effect, observed in self._decision_seconds.items()],
+        )
+
+    def _collect_rpcs(self) -> Iterator[Metric]:
+        """Yield what was called."""
+        labels = ("grpc_service", "grpc_method")
+        meters = self._rpcs.items()
+        yield counter(
+            "grpc_server_started",
+            "Calls that arrived.",
+            labels,
+            [(rpc, meter.started) for rpc, meter in meters],
+        )
+        yield counter(
+            "grpc_server_handled",
+            "Calls that were answered, by status code.",
+            (*labels, "grpc_code"),
+            [((*rpc, code), n) for rpc, meter in meters for code, n in meter.handled.items()],
+        )
+        yield histogram(
+            "grpc_server_handling_seconds",
+            "From the arrival of a call to its answer.",
+            labels,
+            [(rpc, meter.seconds) for rpc, meter in meters],
+        )
+
+    def _collect_policy(self) -> Iterator[Metric]:
+        """Yield what became of bundles."""
+        yield counter(
+            "authz_policy_reloads",
+            "Readings of the bundle, by what became of it.",
+            ("result",),
+            by_one_label(self._loads),
+        )
+        active = InfoMetricFamily("authz_policy", "The policy in force.")
+        active.add_metric((), {"revision": self._revision})
+        yield active
+        yield gauge(
+            "authz_policy_last_load_successful",
+            "1 where the latest reading of the bundle was not refused.",
+            self._last_load_good,
+        )

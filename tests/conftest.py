@@ -1,0 +1,37 @@
+"""What all tests share: where the shared scenarios lie, and how hard hypothesis tries."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import structlog
+from hypothesis import HealthCheck, settings
+
+SHARED_SCENARIOS = Path(__file__).resolve().parents[2] / "shared" / "scenarios"
+
+settings.register_profile(
+    "ci",
+    derandomize=True,
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("long", max_examples=3000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def _unheard(_logger: object, _method: str, _event: structlog.typing.EventDict) -> str:
+    raise structlog.DropEvent
+
+
+structlog.configure(processors=[_unheard])  # a test that wants to hear uses `capture_logs`
+
+
+@pytest.fixture(scope="session")
+def shared_scenarios() -> Path:
+    """The shared scenarios; the test is skipped where they are not beside the project."""
+    if not SHARED_SCENARIOS.is_dir():
+        pytest.skip("the shared scenarios are not beside the project")
+    return SHARED_SCENARIOS

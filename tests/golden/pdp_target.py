@@ -1,0 +1,145 @@
+"""The pdp as a target: facts in a `World`, and naive restatements of what lies around it.
+
+Malformed questions are judged at the wire, so cases that expect a status are not for this target;
+inside a batch it knows a malformed item when it sees one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from authz_service.pdp.assembly import World
+from authz_service.pdp.corroboration import corroborated_patient_id
+from authz_service.pdp.decide import decide
+from authz_service.pdp.entity_plain import fact_from_plain, parse_instant
+from authz_service.pdp.facts import Entity, Fact, FactReference, Recording
+from authz_service.pdp.model import (
+    AccessRequest,
+    Action,
+    Assurance,
+    Decision,
+    Effect,
+    Instant,
+    PurposeOfUse,
+    is_id,
+)
+from authz_service.pdp.reasons import reason_for
+from authz_service.pdp.ruleset import Ruleset
+from tests.golden.scenarios import Plain
+from tests.golden.target import Answer, Failure, OpenTarget, Setting, Target
+
+_STOPS = {"DENY_ON_FIRST_DENY": "DENY", "ALLOW_ON_FIRST_ALLOW": "ALLOW"}
+
+
+def opening_pdp_targets(ruleset_of: Callable[[tuple[str, ...] | None], Ruleset]) -> OpenTarget:
+    """Return what opens a `PdpTarget` for a case, with the ruleset of the case's rows."""
+
+    @asynccontextmanager
+    async def opened(setting: Setting) -> AsyncIterator[Target]:
+        yield PdpTarget(ruleset_of(setting.rules), parse_instant(setting.clock), setting.plain)
+
+    def open_target(setting: Setting) -> AbstractAsyncContextManager[Target]:
+        return opened(setting)
+
+    return open_target
+
+
+class PdpTarget:
+    """Answers by `decide` on facts held in memory."""
+
+    def __init__(self, ruleset: Ruleset, now: Instant, plain: bool) -> None:  # noqa: FBT001  # as in `Setting`
+        self._ruleset = ruleset
+        self._now = now
+        self._plain = plain
+        self._facts: dict[FactReference, Fact[Entity]] = {}
+        self._disputed: set[str] = set()
+        self._world: World | None = None
+
+    async def write_facts(self, facts: Sequence[Plain]) -> None:
+        """Store *facts*; an owner changed after all had agreed leaves the recording disputed."""
+        before = World(self._facts.values(), self._disputed)
+        for fact in (fact_from_plain(dict(plain)) for plain in facts):
+            reference = FactReference(fact.kind, fact.entity.id)
+            stored = self._facts.get(reference)
+            if stored is not None and fact.observed_at < stored.observed_at:
+                continue
+            if stored is not None and _changes_owner(before, stored.entity, fact.entity):
+                self._disputed.add(fact.entity.id)
+            self._facts[reference] = fact
+        self._world = None
+
+    async def check(self, question: Plain) -> Answer | Failure:
+        """Decide."""
+        answer = self._answer(question)
+        return answer if answer is not None else Failure("INVALID_ARGUMENT")
+
+    async def batch(self, question: Plain) -> Sequence[Answer | None] | Failure:
+        """Decide one after the other, up to the stop."""
+        stop = _STOPS.get(question["semantics"])
+        results: list[Answer | None] = []
+        stopped = False
+        for item in question["checks"]:
+            if stopped:
+                results.append(None)
+                continue
+            answer = self._answer({**question.get("defaults", {}), **item})
+            results.append(answer or Answer("DENY", "INVALID_REQUEST", {}))
+            stopped = stop == (answer.effect if answer else "DENY")
+        return results
+
+    def _answer(self, question: Plain) -> Answer | None:
+        request = request_of(question)
+        if request is None:
+            return None
+        if self._world is None:
+            self._world = World(self._facts.values(), self._disputed)
+        facts = self._world.facts_for(request.subject_id, request.recording_id)
+        return self._told(request, decide(request, facts, self._ruleset, self._now))
+
+    def _told(self, request: AccessRequest, decision: Decision) -> Answer:
+        assert (decision.effect is Effect.ALLOW) == (decision.reason == "RULE_ALLOWED")
+        return Answer(
+            decision.effect.value,
+            reason_for(decision.reason, may_explain=not self._plain).value,
+            {
+                "subject_id": request.subject_id,
+                "recording_id": request.recording_id,
+                "action": request.action.value,
+            },
+            {"obligations": decision.obligations},
+        )
+
+
+def request_of(question: Plain) -> AccessRequest | None:
+    """Return *question* as the pdp knows it, or None where it is malformed."""
+    try:
+        context = question["context"]
+        authenticated_at = context.get("authenticated_at")
+        assurance = context.get("assurance")
+        request = AccessRequest(
+            question["subject"]["id"],
+            question["recording_id"],
+            Action(question["action"]),
+            PurposeOfUse(context["purpose_of_use"]),
+            question.get("tenant_id"),
+            None if assurance is None else Assurance(assurance),
+            None if authenticated_at is None else parse_instant(authenticated_at),
+            context.get("matter_id"),
+        )
+    except (KeyError, ValueError):
+        return None
+    ids = (request.subject_id, request.recording_id, request.tenant_id, request.matter_id)
+    return request if all(one is None or is_id(one) for one in ids) else None
+
+
+def _changes_owner(before: World, stored: Entity, written: Entity) -> bool:
+    """Whether *written* names another owner than a recording had when all facts agreed."""
+    if not isinstance(stored, Recording) or not isinstance(written, Recording):
+        return False
+    if stored.owner_id == written.owner_id:
+        return False
+    facts = before.facts_for(stored.owner_id or "", stored.id)
+    return facts.recording is not None and bool(
+        corroborated_patient_id(facts.recording, facts.patient)
+    )

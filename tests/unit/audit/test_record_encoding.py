@@ -1,0 +1,116 @@
+"""The bytes of a record are fixed: auditors keep them for decades."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from authz_service.audit.encoding import line_encoder, records_in
+from authz_service.operations.records import CallContext, EventRecord
+from authz_service.pdp.model import STEP_UP, Decision, Effect, Reason
+from tests.unit.audit.audit_faults import NOON, decision_record
+
+GOLDEN_DECISION = (
+    b'{"format":1,"kind":"DECISION","decision_id":"decision-1",'
+    b'"evaluated_at":"2020-06-09T12:00:00.250000Z","request_id":"request-1","trace_id":null,'
+    b'"caller":"loopback","subject_id":"ana","tenant_id":"uk-nhs","recording_id":"ra1",'
+    b'"patient_id":"ana","action":"VIEW","effect":"ALLOW","reason":"RULE_ALLOWED",'
+    b'"rule":"own-recording","obligations":[],"situation":{"roles":["patient"],'
+    b'"relations":["owner"],"purpose":"PATRQT","conditions":["mfa","recent_authentication"]},'
+    b'"evidence":{"owner":[{"kind":"recording","id":"ra1","revision":7},'
+    b'{"kind":"consultation","id":"ca1","revision":5}]},"policy_revision":"' + b"ab" * 32 + b'",'
+    b'"facts_revision":9,"elapsed_microseconds":412,"software":"0.1.0"}'
+)
+
+
+def test_a_decision_has_these_bytes() -> None:
+    assert line_encoder("0.1.0")([decision_record(1)]) == GOLDEN_DECISION
+
+
+def test_a_situation_remembered_is_written_the_same() -> None:
+    encoded = line_encoder("0.1.0")
+
+    assert encoded([decision_record(1)]) == encoded([decision_record(1)]) == GOLDEN_DECISION
+
+
+def test_a_malformed_item_is_recorded_without_a_question() -> None:
+    record = decision_record(1)._replace(
+        request=None, decision=Decision(Effect.DENY, Reason.INVALID_REQUEST)
+    )
+
+    (read,) = records_in(line_encoder("0.1.0")([record]))
+
+    assert (read["subject_id"], read["recording_id"], read["action"]) == (None, None, None)
+    assert (read["situation"], read["evidence"], read["patient_id"]) == (None, {}, None)
+    assert (read["effect"], read["reason"]) == ("DENY", "INVALID_REQUEST")
+
+
+def test_what_bound_every_policy_keeps_the_purpose_and_owns_to_the_rest() -> None:
+    record = decision_record(1)._replace(decision=Decision(Effect.DENY, Reason.CONTAINED))
+
+    (read,) = records_in(line_encoder("0.1.0")([record]))
+
+    assert read["situation"] == {
+        "roles": None,
+        "relations": None,
+        "purpose": "PATRQT",
+        "conditions": None,
+    }
+
+
+def test_an_obligation_is_written_with_its_parameters() -> None:
+    record = decision_record(1)
+    denied = record.decision._replace(
+        effect=Effect.DENY, reason=Reason.STEP_UP_REQUIRED, obligations=(STEP_UP,)
+    )
+
+    (read,) = records_in(line_encoder("0.1.0")([record._replace(decision=denied)]))
+
+    assert read["obligations"] == [
+        {"id": "step-up", "parameters": {"assurance": "MULTI_FACTOR", "max_age_seconds": "300"}}
+    ]
+
+
+def test_an_event_has_these_bytes() -> None:
+    event = EventRecord(
+        "facts_written",
+        NOON,
+        CallContext("loopback", "request-1"),
+        "eve",
+        (("written", 2), ("ids", ("a", "b")), ("digest", "ff")),
+    )
+
+    assert line_encoder("0.1.0")([event]) == (
+        b'{"format":1,"kind":"FACTS_WRITTEN","at":"2020-06-09T12:00:00.250000Z",'
+        b'"request_id":"request-1","trace_id":null,"caller":"loopback","actor":"eve",'
+        b'"details":{"written":2,"ids":["a","b"],"digest":"ff"},"software":"0.1.0"}'
+    )
+
+
+def test_several_records_are_one_object_and_come_back_in_order() -> None:
+    line = line_encoder("0.1.0")([decision_record(1), decision_record(2)])
+
+    assert line.startswith(b'{"format":1,"kind":"BATCH","records":[' + GOLDEN_DECISION + b",")
+    assert [read["decision_id"] for read in records_in(line)] == ["decision-1", "decision-2"]
+
+
+def test_an_append_without_a_record_is_refused() -> None:
+    with pytest.raises(ValueError, match="an append needs a record"):
+        line_encoder("0.1.0")([])
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_no_text_breaks_out_of_its_line(text: str) -> None:
+    record = decision_record(1)._replace(context=CallContext(text, text))
+
+    line = line_encoder("0.1.0")([record])
+
+    assert b"\n" not in line
+    assert records_in(line)[0]["caller"] == text
+
+
+@pytest.mark.parametrize("line", [b"", b"[]", b"{", b"7"])
+def test_what_is_no_object_is_no_line(line: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  # orjson words its own
+        records_in(line)

@@ -1,0 +1,122 @@
+"""What is logged: one closed line a decision, JSON or readable, and no values of anybody's."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+import structlog
+
+from authz_service.operations.records import CallContext, DecisionRecord, EventRecord
+from authz_service.pdp.model import AccessRequest, Action, Decision, Effect, PurposeOfUse, Reason
+from authz_service.telemetry.decision_lines import DecisionLines
+from authz_service.telemetry.logs import is_readable, set_up_logs
+
+NOON = datetime(2020, 6, 9, 12, 0, 0, 250_000, tzinfo=UTC)
+REQUEST = AccessRequest("ana", "ra1", Action.VIEW, PurposeOfUse.PATRQT)
+
+
+def decision(request: AccessRequest | None = REQUEST) -> DecisionRecord:
+    """Return a record."""
+    effect = Decision(Effect.DENY, Reason.NO_RULE_MATCHED, patient_id="bob")
+    return DecisionRecord("d1", NOON, CallContext("loopback", "r1"), request, effect, "ab", 7, 42)
+
+
+@pytest.fixture
+def logs_as_before() -> Iterator[None]:
+    """Put structlog and the root logger back."""
+    before, handlers, level = structlog.get_config(), logging.root.handlers, logging.root.level
+    yield
+    structlog.configure(**before)
+    logging.root.handlers = handlers
+    logging.root.setLevel(level)
+
+
+def test_a_decision_is_one_line_of_closed_fields() -> None:
+    stream = io.StringIO()
+
+    DecisionLines(readable=False, stream=stream)([decision()])
+
+    assert json.loads(stream.getvalue()) == {
+        "event": "access_decided",
+        "level": "info",
+        "timestamp": "2020-06-09T12:00:00.250000Z",
+        "decision_id": "d1",
+        "request_id": "r1",
+        "caller": "loopback",
+        "subject_id": "ana",
+        "action": "VIEW",
+        "recording_id": "ra1",
+        "effect": "DENY",
+        "reason": "NO_RULE_MATCHED",
+        "rule": None,
+        "policy_revision": "ab",
+        "facts_revision": 7,
+        "elapsed_microseconds": 42,
+    }
+
+
+def test_only_decisions_are_lines_and_each_batch_is_written_whole() -> None:
+    stream = io.StringIO()
+    lines = DecisionLines(readable=False, stream=stream)
+
+    lines([decision(), EventRecord("facts_written", NOON, None, "op"), decision(None)])
+    lines([])
+    lines([decision()])
+
+    read = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line["subject_id"] for line in read] == ["ana", None, "ana"]
+    assert stream.getvalue().endswith("}\n")
+
+
+def test_a_line_for_people_names_the_same() -> None:
+    stream = io.StringIO()
+
+    DecisionLines(readable=True, stream=stream)([decision()])
+
+    assert "access_decided" in stream.getvalue()
+    assert "subject_id=ana" in stream.getvalue()
+    assert stream.getvalue().count("\n") == 1
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+@pytest.mark.usefixtures("logs_as_before")
+def test_a_stack_trace_shows_no_values(log_format: str) -> None:
+    """A trace with the values of variables would show whatever a question or a fact holds."""
+    stream = io.StringIO()
+    set_up_logs(log_format, stream)
+    birth_date = "1984-05-02"
+
+    numbers: dict[int, int] = {}
+
+    try:
+        numbers[len(birth_date)]
+    except KeyError as error:
+        structlog.get_logger("x").error("rpc_failed", exc_info=error)
+
+    assert "KeyError" in stream.getvalue()
+    assert birth_date not in stream.getvalue().replace('birth_date = "1984-05-02"', "")
+
+
+@pytest.mark.usefixtures("logs_as_before")
+def test_libraries_are_heard_from_warnings_on_in_the_same_form() -> None:
+    stream = io.StringIO()
+    set_up_logs("json", stream)
+
+    for name in ("casbin.policy", "alembic.runtime", "uvicorn.error", "sqlalchemy"):
+        logging.root.manager.getLogger(name).info("whole policies")
+        logging.root.manager.getLogger(name).warning("something %s", "odd")
+
+    read = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert {(line["event"], line["level"]) for line in read} == {("something odd", "warning")}
+
+
+@pytest.mark.parametrize(
+    ("log_format", "readable"), [("json", False), ("console", True), ("auto", False)]
+)
+def test_what_is_no_terminal_gets_json(log_format: str, readable: bool) -> None:  # noqa: FBT001  # a parameter
+    assert is_readable(log_format, io.StringIO()) is readable
