@@ -21,7 +21,7 @@ from authz_service.audit.segment import Origin
 from authz_service.clocks import FixedClock, SystemClock
 from authz_service.console.http import Console
 from authz_service.ending import closed_in_time, leave_stuck_threads
-from authz_service.facts.cache import FactsCache
+from authz_service.facts.cache import FactsCache, on_the_loop, worker_threads
 from authz_service.facts.cache_bounds import CacheBounds
 from authz_service.facts.schema_version import migrate
 from authz_service.facts.sql_reader import SqlReader
@@ -48,6 +48,10 @@ log = structlog.get_logger(__name__)
 
 SOFTWARE = f"authz-service/{version('authz-service')}"
 """The program, as records name it."""
+
+
+_KEYS_ON_THE_LOOP, _KEYS_IN_A_THREAD = 200, 2_000
+_QUIET_TURNS = 16
 
 
 class StartError(Exception):
@@ -225,10 +229,14 @@ class Service:
         facts = FactsCache(
             reader,
             CacheBounds(
-                staleness_seconds=staleness, max_entries=self._settings.facts_cache_entries
+                staleness_seconds=staleness,
+                max_entries=self._settings.facts_cache_entries,
+                quiet_turns=_QUIET_TURNS,
+                max_load_keys=_KEYS_ON_THE_LOOP if reader.is_local else _KEYS_IN_A_THREAD,
             ),
             metrics=self._metrics.facts,
             on_usable=self._registry_usable,
+            threads_for=on_the_loop if reader.is_local else worker_threads,
         )
         self._closing.push_async_callback(facts.close)
         await facts.start()

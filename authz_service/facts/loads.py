@@ -159,10 +159,19 @@ class Loads:
                 del self._batch_of[key]
 
     def _schedule(self) -> None:
-        """Send loads once this turn of the loop is over: what others miss in it comes along."""
+        """Send loads once the loop is quiet: what others miss until then comes along."""
         if not self._scheduled:
             self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._send_waiting)
+            asyncio.get_running_loop().call_soon(self._turn, 0, 0)
+
+    def _turn(self, seen: int, quiet: int) -> None:
+        """Send what waits if nobody has missed anything for some turns; else look again."""
+        count = sum(len(batch.keys) for batch in self._queue)
+        quiet = quiet + 1 if count == seen else 0
+        if 0 < count < self._bounds.max_load_keys and quiet < self._bounds.quiet_turns:
+            asyncio.get_running_loop().call_soon(self._turn, count, quiet)
+        else:
+            self._send_waiting()
 
     def _send_waiting(self) -> None:
         """Send as many batches as there are loaders free."""

@@ -82,6 +82,11 @@ class SqlReader:
         self._between = between
         self._probe = _Probe()
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the database runs in this process, and answers in microseconds."""
+        return self._database.is_sqlite
+
     def look(self) -> Look:
         with self._database.connection() as session:
             if session.is_sqlite:
