@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from authz_service.operations.records import Record
 from authz_service.pdp.errors import PolicyProblem
@@ -21,9 +21,8 @@ class Clock(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class FactsQuestion:
-    """Which facts a check needs."""
+class FactsQuestion(NamedTuple):
+    """Which facts a check needs. A tuple, because one is made for every check."""
 
     subject_id: str
     recording_id: str

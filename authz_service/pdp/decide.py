@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from authz_service.pdp.corroboration import corroborated_patient_id
 from authz_service.pdp.delegations import obstacles_of_delegations
 from authz_service.pdp.facts import Facts
@@ -27,6 +29,7 @@ from authz_service.pdp.ruleset import RuleMatch, Ruleset
 from authz_service.pdp.situation import situation_of, with_lifted
 
 _ASSURED = frozenset({Condition.MFA, Condition.RECENT_AUTHENTICATION})
+_ONLY_ASSURANCE = (Obstacle.ASSURANCE,)
 
 
 def decide(request: AccessRequest, facts: Facts, ruleset: Ruleset, now: Instant) -> Decision:
@@ -98,7 +101,7 @@ def _nearest_reason(
     relations: Relations,
 ) -> Reason | None:
     """Return the reason of the first single change that would have turned the answer."""
-    for obstacle in sorted(_candidates(request, facts, situation)):
+    for obstacle in _candidates(request, facts, situation):
         if obstacle in CONDITION_OBSTACLES:
             imagined, changed = relations, with_lifted(situation, obstacle)
         else:
@@ -111,10 +114,17 @@ def _nearest_reason(
     return None
 
 
-def _candidates(request: AccessRequest, facts: Facts, situation: Situation) -> set[Obstacle]:
-    """Return the obstacles that there is anything to lift of; the others change nothing."""
+def _candidates(request: AccessRequest, facts: Facts, situation: Situation) -> Sequence[Obstacle]:
+    """Return the obstacles that there is anything to lift of, in the order of trial.
+
+    The others change nothing. For a stranger to a patient who has named nobody, which is most
+    denials, there is assurance and nothing else.
+    """
+    assured = situation.conditions >= _ASSURED
+    if situation.conditions <= _ASSURED and _names_nobody(facts):
+        return () if assured else _ONLY_ASSURANCE
     found: set[Obstacle] = set()
-    if not situation.conditions >= _ASSURED:
+    if not assured:
         found.add(Obstacle.ASSURANCE)
     if Condition.PROXY_RESTRICTED in situation.conditions:
         found.add(Obstacle.PROXY_RESTRICTED)
@@ -123,4 +133,16 @@ def _candidates(request: AccessRequest, facts: Facts, situation: Situation) -> s
     if facts.recording is not None and facts.patient is not None:
         found |= obstacles_of_delegations(request.subject_id, request.action, facts.patient)
         found |= obstacles_of_grants(request.subject_id, facts.recording, facts.patient)
-    return found
+    return sorted(found)
+
+
+def _names_nobody(facts: Facts) -> bool:
+    """Whether no delegation, block, relationship or grant is about the patient or recording."""
+    recording, patient = facts.recording, facts.patient
+    return patient is None or not (
+        patient.relationships
+        or patient.delegations
+        or patient.blocks
+        or patient.grants
+        or (recording is not None and recording.grants)
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from authz_service.pdp.model import Action, Evidence, Instant
 
@@ -523,20 +523,21 @@ class PatientFacts:
     consents: tuple[Fact[Consent], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """All that one question rests on, at one revision of the registry.
+
+    A tuple, because one is made for every check.
 
     Attributes:
         subject: Who asks; None where no fact knows them.
         recording: The recording; None where no fact knows it.
         patient: The person whom the recording's attribution names; None where nobody is known.
-        containments: The containments that are not lifted.
+        containments: The containments, lifted ones included.
         revision: The registry's revision at which all of this is true.
     """
 
     subject: SubjectFacts | None
     recording: RecordingFacts | None
     patient: PatientFacts | None
-    containments: tuple[Containment, ...] = field(default=())
+    containments: tuple[Containment, ...] = ()
     revision: int = 0

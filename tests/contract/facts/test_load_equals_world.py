@@ -176,8 +176,7 @@ def by_id(found: Sequence[Fact[Any]]) -> Any:
 def in_order(facts: Facts) -> Facts:
     """Return *facts* with every list by id, as the registry gives them."""
     recording, patient = facts.recording, facts.patient
-    return replace(
-        facts,
+    return facts._replace(
         recording=recording and replace(recording, grants=by_id(recording.grants)),
         patient=patient
         and replace(
