@@ -91,5 +91,5 @@ image: ## Build the container image
 	docker build --build-arg BASE_IMAGE=$(BASE_IMAGE) --tag $(IMAGE) .
 
 .PHONY: clean
-clean: ## Remove what was made, the demo's registry and journal included
-	rm -rf $(VENV) var build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean: ## Remove what was made: environment, demo, benchmark; never a registry or journal of yours
+	rm -rf $(VENV) var/demo var/bench build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -4,38 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import signal
-from collections.abc import Callable, Coroutine
 from importlib.metadata import version
-from itertools import count
-from typing import Any
 
 import structlog
-import uuid_utils
 import uvloop
 
 from authz_service.audit.journal import FileJournal, JournalOptions
 from authz_service.audit.opening import open_journal
 from authz_service.audit.segment import Origin
 from authz_service.clocks import FixedClock, SystemClock
-from authz_service.console.http import Console
-from authz_service.ending import closed_in_time, leave_stuck_threads
-from authz_service.facts.cache import FactsCache, on_the_loop, worker_threads
-from authz_service.facts.cache_bounds import CacheBounds
+from authz_service.console.http import Console, ConsoleAddressError
+from authz_service.facts.cache import FactsCache
+from authz_service.facts.opening import cache_over
 from authz_service.facts.schema_version import migrate
 from authz_service.facts.sql_reader import SqlReader
 from authz_service.facts.sql_registry import SqlRegistry
 from authz_service.identity.callers import LOOPBACK, CallerRule, CallersFileError, read_callers
 from authz_service.operations.active_policy import ActivePolicy
-from authz_service.operations.batch_check_access import BatchCheckAccess
-from authz_service.operations.check_access import CheckAccess
+from authz_service.operations.all_operations import Operations, Plugs, operations_with
 from authz_service.operations.ports import Clock
 from authz_service.operations.reload_policy import ReloadPolicy
-from authz_service.operations.write_facts import WriteFacts
 from authz_service.pdp.errors import AuthzError, PolicyRefusedError
 from authz_service.policy.source import BundleSource
-from authz_service.server.grpc_server import RPCS, SERVICES, GrpcServer, Operations
+from authz_service.runtime import (
+    Background,
+    calm_collector,
+    closed_in_time,
+    leave_stuck_threads,
+    new_id,
+    on_this_loop,
+    request_ids,
+)
+from authz_service.server.grpc_server import RPCS, SERVICES, GrpcServer
 from authz_service.server.health import Health
 from authz_service.server.listen import ListenError, require_loopback
 from authz_service.settings import Settings
@@ -50,8 +51,7 @@ SOFTWARE = f"authz-service/{version('authz-service')}"
 """The program, as records name it."""
 
 
-_KEYS_ON_THE_LOOP, _KEYS_IN_A_THREAD = 200, 2_000
-_QUIET_TURNS = 16
+_REFUSALS = (AuthzError, CallersFileError, ListenError, ConsoleAddressError, OSError)
 
 
 class StartError(Exception):
@@ -83,17 +83,6 @@ async def _serve(settings: Settings) -> None:
     await service.drain()
 
 
-def new_id() -> str:
-    """Return a UUIDv7 (RFC 9562, section 5.7)."""
-    return str(uuid_utils.uuid7())
-
-
-def request_ids() -> Callable[[], str]:
-    """Return what makes request ids that no other process makes, cheaper than UUIDs."""
-    process, numbers = uuid_utils.uuid7().hex, count(1)
-    return lambda: f"{process}-{next(numbers)}"
-
-
 class Service:
     """Everything that one process serves.
 
@@ -115,7 +104,7 @@ class Service:
         )
         self._metrics = Metrics(RPCS)
         self._health = Health(SERVICES)
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._background = Background()
         self._closing = contextlib.AsyncExitStack()
         self._reload: ReloadPolicy | None = None
         self.port = 0
@@ -129,7 +118,7 @@ class Service:
         """
         try:
             await self._start()
-        except (AuthzError, CallersFileError, ListenError, OSError) as error:
+        except _REFUSALS as error:
             await self._closing.aclose()
             raise StartError(str(error)) from error
         log.info(
@@ -143,7 +132,7 @@ class Service:
     def reload_soon(self) -> None:
         """Read the bundle again, as SIGHUP asks."""
         if self._reload is not None:
-            self._spawn(self._reload(trigger="signal", actor=None, context=None))
+            self._background.do(self._reload(trigger="signal", actor=None, context=None))
 
     async def drain(self) -> None:
         """Health first, then the calls in flight, then the journal."""
@@ -165,14 +154,26 @@ class Service:
         rule = self._caller_rule()
         journal = await self._open_journal()
         active = ActivePolicy(self._clock)
-        await self._load_policy(active, journal)
+        reload_policy = await self._load_policy(active, journal)
         registry, facts = await self._open_facts()
-        operations = self._operations(active, facts, registry, journal)
+        operations = operations_with(
+            Plugs(
+                active_policy=active,
+                reload_policy=reload_policy,
+                facts=facts,
+                registry=registry,
+                journal=journal,
+                clock=self._clock,
+                observer=self._metrics,
+                new_id=new_id,
+            )
+        )
         watch_cache(self._metrics, facts.counts)
         self._metrics.watch(
             "authz_serving", "1 while questions can be answered.", lambda: self._health.serving
         )
-        _calm_collector()
+        calm_collector()
+        self._closing.push_async_callback(operations.write_facts.finish)
         await self._listen(operations, rule)
 
     def _caller_rule(self) -> CallerRule:
@@ -185,7 +186,7 @@ class Service:
 
     async def _open_journal(self) -> FileJournal:
         """Open the journal; a torn end is mended, damage is not."""
-        self._metrics.journal.on_usable = _on_loop(self._journal_usable)
+        self._metrics.journal.on_usable = on_this_loop(self._journal_usable)
         journal = await asyncio.to_thread(
             open_journal,
             self._settings.journal_dir,
@@ -197,25 +198,20 @@ class Service:
         self._closing.push_async_callback(journal.close)
         return journal
 
-    async def _load_policy(self, active: ActivePolicy, journal: FileJournal) -> None:
+    async def _load_policy(self, active: ActivePolicy, journal: FileJournal) -> ReloadPolicy:
         """Put the first policy in force; without one there is no start."""
-        self._reload = ReloadPolicy(
+        self._reload = reload_policy = ReloadPolicy(
             active,
             BundleSource(self._settings.policy_dir),
             journal=journal,
             clock=self._clock,
             observer=self._metrics,
         )
-        attempt = await self._reload(trigger="start", actor=None, context=None)
+        attempt = await reload_policy(trigger="start", actor=None, context=None)
         if attempt.problems:
-            where = str(self._settings.policy_dir)
-            raise PolicyRefusedError(
-                *(
-                    problem._replace(file=f"{where}/{problem.file}".rstrip("/"))
-                    for problem in attempt.problems
-                )
-            )
+            raise PolicyRefusedError(*attempt.problems).below(str(self._settings.policy_dir))
         await self._health.report("policy", "")
+        return reload_policy
 
     async def _open_facts(self) -> tuple[SqlRegistry, FactsCache]:
         """Open the registry, made or upgraded where it has to be."""
@@ -223,42 +219,19 @@ class Service:
         await asyncio.to_thread(migrate, url)
         registry = SqlRegistry(url, self._clock)
         self._closing.push_async_callback(closed_in_time, registry.close)
-        staleness = self._settings.facts_staleness_ms / 1000
         reader = SqlReader(url, SystemClock())
         self._closing.push_async_callback(closed_in_time, reader.close)
-        facts = FactsCache(
+        facts = cache_over(
             reader,
-            CacheBounds(
-                staleness_seconds=staleness,
-                max_entries=self._settings.facts_cache_entries,
-                quiet_turns=_QUIET_TURNS,
-                max_load_keys=_KEYS_ON_THE_LOOP if reader.is_local else _KEYS_IN_A_THREAD,
-            ),
+            staleness_seconds=self._settings.facts_staleness_ms / 1000,
+            max_entries=self._settings.facts_cache_entries,
             metrics=self._metrics.facts,
             on_usable=self._registry_usable,
-            threads_for=on_the_loop if reader.is_local else worker_threads,
         )
         self._closing.push_async_callback(facts.close)
         await facts.start()
         await self._health.report("registry", "")
         return registry, facts
-
-    def _operations(
-        self, active: ActivePolicy, facts: FactsCache, registry: SqlRegistry, journal: FileJournal
-    ) -> Operations:
-        """Put the operations together."""
-        plugs: Any = {"clock": self._clock, "observer": self._metrics, "new_id": new_id}
-        assert self._reload is not None  # noqa: S101  # `_load_policy` came first
-        return Operations(
-            check_access=CheckAccess(active, facts, journal, **plugs),
-            batch_check_access=BatchCheckAccess(active, facts, journal, **plugs),
-            write_facts=WriteFacts(registry, journal, clock=self._clock, observer=self._metrics),
-            registry=registry,
-            active_policy=active,
-            reload_policy=self._reload,
-            journal=journal,
-            clock=self._clock,
-        )
 
     async def _listen(self, operations: Operations, rule: CallerRule) -> None:
         """Serve HTTP, then gRPC: who can ask can be watched."""
@@ -268,11 +241,7 @@ class Service:
             content_type=CONTENT_TYPE,
             health=lambda: self._health.reasons,
         )
-        try:
-            self.http_port = await console.start()
-        except OSError as error:
-            where = f"AUTHZ_HTTP_LISTEN={self._settings.http_listen}"
-            raise ListenError(f"{where} cannot be used: {error.strerror}") from error
+        self.http_port = await console.start()
         self._closing.push_async_callback(console.close)
         server = GrpcServer(
             operations,
@@ -287,36 +256,8 @@ class Service:
 
     def _registry_usable(self, usable: bool, why: str) -> None:  # noqa: FBT001  # the cache's shape
         """Hear from the cache whether the registry can be relied on."""
-        self._spawn(self._health.report("registry", "" if usable else why))
+        self._background.do(self._health.report("registry", "" if usable else why))
 
     def _journal_usable(self, usable: bool) -> None:  # noqa: FBT001  # the meter's shape
         """Hear from the journal whether it can write."""
-        self._spawn(self._health.report("journal", "" if usable else "it cannot write"))
-
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Do *work* beside everything else."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-
-def _calm_collector() -> None:
-    """Keep the cyclic collector away from what lives long.
-
-    A call leaves no cycles behind, and the facts in memory are trees: looking through them again
-    and again would stop all calls for as long as it takes.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 1_000)
-
-
-def _on_loop(told: Callable[[bool], None]) -> Callable[[bool], None]:
-    """Return what another thread can call to have *told* called on this event loop."""
-    loop = asyncio.get_running_loop()
-
-    def tell(usable: bool) -> None:  # noqa: FBT001  # the meter's shape
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(told, usable)
-
-    return tell
+        self._background.do(self._health.report("journal", "" if usable else "it cannot write"))

@@ -96,7 +96,11 @@ class Settings(BaseModel):
         if clock.tzinfo is None:
             message = "has no time zone; write it as in 2020-06-09T14:00:00Z"
             raise ValueError(message)
-        return clock.astimezone(UTC)
+        try:
+            return clock.astimezone(UTC)
+        except OverflowError:
+            message = "is outside of the years 1 to 9999 in UTC"
+            raise ValueError(message) from None
 
     @model_validator(mode="after")
     def _fixed_clock_on_loopback_only(self) -> Self:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from authz_service.api.v1 import recording_access_pb2 as pb
-from authz_service.app import new_id
 from authz_service.clocks import SystemClock
 from authz_service.facts.cache import FactsCache
 from authz_service.facts.cache_bounds import CacheBounds
@@ -19,6 +18,7 @@ from authz_service.pdp.decide import decide
 from authz_service.pdp.facts import Facts
 from authz_service.pdp.model import AccessRequest
 from authz_service.policy.source import BundleSource
+from authz_service.runtime import new_id
 from authz_service.server.convert import request_from_proto
 from authz_service.telemetry.metrics import Metrics
 from bench.policies import POLICIES

@@ -18,7 +18,7 @@ from typing import Any
 import uvloop
 
 from authz_service.api.v1 import recording_access_pb2 as pb
-from authz_service.app import SOFTWARE, new_id
+from authz_service.app import SOFTWARE
 from authz_service.audit.chain import Position, chained_batch
 from authz_service.audit.encoding import line_encoder
 from authz_service.audit.journal import FileJournal, OnWritten
@@ -33,6 +33,7 @@ from authz_service.operations.records import CallContext, DecisionRecord
 from authz_service.pdp.decide import decide
 from authz_service.pdp.facts import Facts
 from authz_service.pdp.model import AccessRequest, Decision
+from authz_service.runtime import new_id
 from authz_service.server.convert import request_from_proto, response_to_proto
 from authz_service.telemetry.decision_lines import DecisionLines
 from authz_service.telemetry.metrics import Metrics

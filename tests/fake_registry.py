@@ -90,6 +90,7 @@ class FakeRegistry:
         times: When which state came in force, of all histories.
         calls: Every query, in order.
         broken: What every query fails with.
+        broken_look: What every look fails with.
         before_load: Called with the keys before a load takes its snapshot.
     """
 
@@ -98,6 +99,7 @@ class FakeRegistry:
     times: list[tuple[float, State]] = field(default_factory=list)
     calls: list[tuple[str, frozenset[Key]]] = field(default_factory=list)
     broken: Exception | None = None
+    broken_look: Exception | None = None
     before_load: Callable[[frozenset[Key]], None] = lambda keys: None
     _nonces: count[int] = field(default_factory=count)
 
@@ -127,6 +129,8 @@ class FakeRegistry:
 
     def look(self) -> Look:
         now = self._queried("look")
+        if self.broken_look is not None:
+            raise self.broken_look
         return Look(now.revision, now.nonce, self.clock())
 
     def changes(self, after: int, after_nonce: str) -> Changes:

@@ -18,7 +18,7 @@ MAX_FUNCTION_LINES = 60
 MOST_LINES = {
     "pdp/facts.py": 560,  # every entity on one page
     "pdp/entity_plain.py": 310,  # every field of every entity, and how it is read
-    "app.py": 320,  # the composition root: everything that is put together
+    "app.py": 270,  # the composition root: everything that is put together
     "facts/decoding.py": 260,  # the rows of every entity
 }
 """The modules that may be longer than others, and why."""
@@ -170,6 +170,7 @@ def test_everything_is_caught_in_few_places_only() -> None:
         "server/statuses.py",
         "policy/casbin_ruleset.py",
         "audit/journal.py",
+        "facts/workers.py",  # an executor hands on whatever was raised
         "facts/database.py",  # rolls back, and raises again
         "cli/failures.py",  # the edge of the command line
         "cli/doctor_report.py",  # one broken look must not hide the others

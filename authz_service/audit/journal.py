@@ -92,6 +92,10 @@ class FileJournal:
         """Why appends are not taken, or None."""
         return self._gathering.refusal
 
+    def require_usable(self) -> None:
+        if self._gathering.refusal is not None:
+            raise JournalUnavailableError(self._gathering.refusal)
+
     def append(self, records: Sequence[Record]) -> Awaitable[None]:
         refusal = self._gathering.refusal
         if refusal is not None:

@@ -26,6 +26,10 @@ class _QuietServer(uvicorn.Server):
         yield
 
 
+class ConsoleAddressError(Exception):
+    """The address cannot be served; the message names it and says why."""
+
+
 class Console:
     """Serves ``GET /metrics`` and ``GET /healthz`` on the service's own event loop."""
 
@@ -66,9 +70,15 @@ class Console:
         """Serve; return the port.
 
         Raises:
-            OSError: The address is taken or cannot be used.
+            ConsoleAddressError: The address is taken or cannot be used.
         """
-        sock = _bound(self._address)
+        try:
+            sock = _bound(self._address)
+        except OSError as error:
+            host, port = self._address
+            raise ConsoleAddressError(
+                f"AUTHZ_HTTP_LISTEN={host}:{port} cannot be used: {error.strerror}"
+            ) from error
         self._serving = asyncio.create_task(self._server.serve(sockets=[sock]))
         return int(sock.getsockname()[1])
 

@@ -6,8 +6,6 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import Any, TypeVar
 
 from authz_service.facts.cache_bounds import CacheBounds
 from authz_service.facts.cache_metrics import CacheCounts, FactsCacheMetrics, SilentMetrics
@@ -16,42 +14,13 @@ from authz_service.facts.loads import Loads
 from authz_service.facts.looks import Looks, OnUsable
 from authz_service.facts.questions import facts_in, keys_of
 from authz_service.facts.reader import CONTAINMENTS_KEY, RegistryReader
+from authz_service.facts.workers import ThreadsFor, worker_threads
 from authz_service.operations.ports import FactsQuestion
 from authz_service.pdp.errors import FactsUnavailableError, RevisionAheadError
 from authz_service.pdp.facts import Facts
 
-Answer = TypeVar("Answer")
-ThreadsFor = Callable[[int, str], Executor]
-"""Makes so many worker threads, under this name."""
-
 _ROUNDS = 4
 _SNAPSHOTS = 3
-
-
-def worker_threads(count: int, name: str) -> Executor:
-    """Return *count* threads whose names begin with *name*."""
-    return ThreadPoolExecutor(count, name)
-
-
-class OnTheLoop(Executor):
-    """Does its work on the spot, for a database in this process that answers in microseconds.
-
-    Handing a look or a load to a thread and back costs more than SQLite takes for it, and each
-    statement would compete with the event loop for the interpreter.
-    """
-
-    def submit(self, fn: Callable[..., Answer], /, *args: Any, **kwargs: Any) -> Future[Answer]:
-        done = Future[Answer]()
-        try:
-            done.set_result(fn(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001  # an executor hands on whatever was raised
-            done.set_exception(error)
-        return done
-
-
-def on_the_loop(_count: int, _name: str) -> Executor:
-    """Return no thread at all."""
-    return OnTheLoop()
 
 
 class FactsCache:
@@ -108,6 +77,10 @@ class FactsCache:
         self._misses = Counter[str](subject=0, recording=0, patient=0, containments=0)
         self._answered = self._answered_with_patient = 0
         self._idle_look: asyncio.TimerHandle | None = None
+
+    @property
+    def revision(self) -> int:
+        return self._entries.revision
 
     @property
     def usable(self) -> bool:
@@ -239,18 +212,20 @@ class FactsCache:
         """Return the facts of *questions* out of one load: nothing held has to survive for it.
 
         Where the load takes longer than the staleness bound, its values count as long as no
-        change touched them until a look that is young enough.
+        change touched them until a look that is young enough. A young look is needed in any case:
+        only a look tells that the registry can be relied on.
         """
         entries = self._entries
         for _ in range(_SNAPSHOTS):
             await self._reach(at_least, begun)
             load = await self._loads.snapshot(keys_of(questions))
-            if load.revision >= at_least and self._is_young(load.sent_at, begun):
-                return [facts_in(load, question, load.revision) for question in questions]
             if not self._looked_since(begun):
                 await self._looks.start().wait()
-            reached = entries.revision >= at_least
-            if reached and entries.holds_true(load) and self._looked_since(begun):
+            if not self._looked_since(begun):
+                continue
+            if load.revision >= at_least and self._is_young(load.sent_at, begun):
+                return [facts_in(load, question, load.revision) for question in questions]
+            if entries.revision >= at_least and entries.holds_true(load):
                 return [facts_in(load, question, entries.revision) for question in questions]
         raise FactsUnavailableError("it answers more slowly than facts may be old")
 

@@ -89,8 +89,9 @@ class Database:
         except (sqlite3.Error, psycopg.Error, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
             _drop(lent)
             lent = None
-            if _is_ours(error):
-                raise
+            if _is_ours(error):  # its text may hold what a row holds: birth dates, reasons
+                defect = f"a statement broke a rule of the schema ({type(error).__name__})"
+                raise RuntimeError(defect) from None
             raise FactsUnavailableError(_why(error)) from error
         finally:
             if lent is not None:

@@ -77,8 +77,6 @@ class Entries:
         """
         if not self._admits(load):
             return len(load.values)
-        if load.revision == self.revision:
-            self.sent_at = max(self.sent_at, load.sent_at)
         thrown_away = 0
         for key, value in load.values.items():
             if self._touched.get(key, -1) <= load.revision:

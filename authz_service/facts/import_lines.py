@@ -86,6 +86,8 @@ def fact_on(line: bytes, prefix: str) -> Fact[Entity]:
         raise InvalidRequestError(Violation(f"{prefix}fact", text)) from None
     except _TwiceError as error:
         raise InvalidRequestError(Violation(f"{prefix}{error}", "stands twice")) from None
+    except ValueError:
+        raise InvalidRequestError(Violation(f"{prefix}fact", "holds too long a number")) from None
     except RecursionError:
         raise InvalidRequestError(Violation(f"{prefix}fact", "is nested too deeply")) from None
     try:

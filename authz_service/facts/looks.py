@@ -44,6 +44,7 @@ class Looks:
         on_usable: OnUsable | None,
     ) -> None:
         self.usable = False
+        self._why = ""
         self._reader = reader
         self._entries = entries
         self._bounds = bounds
@@ -102,24 +103,26 @@ class Looks:
         seconds = time.monotonic() - sent_at
         error = future.exception()
         if error is not None:
-            self._failed(error, seconds)
+            error = self._failed(error, seconds)
         else:
             self._metrics.looked(self._entries.apply(future.result()), seconds)
             self._report(usable=True, why="")
         flight.land(error)
 
-    def _failed(self, error: BaseException, seconds: float) -> None:
-        """Count a look that failed."""
+    def _failed(self, error: BaseException, seconds: float) -> FactsUnavailableError:
+        """Count a look that failed; return the error that those who wait are told."""
         self._metrics.looked(LookResult.FAILED, seconds)
         if not isinstance(error, FactsUnavailableError):
             log.error("facts_look_failed", error_type=type(error).__name__, exc_info=error)
+            error = FactsUnavailableError("it answers in a way that was not foreseen")
         self._report(usable=False, why=str(error))
+        return error
 
     def _report(self, *, usable: bool, why: str) -> None:
-        """Tell of it where it changed."""
-        if usable == self.usable:
+        """Tell of it where it changed, or the reason did."""
+        if (usable, why) == (self.usable, self._why):
             return
-        self.usable = usable
+        self.usable, self._why = usable, why
         if self._on_usable is not None:
             self._on_usable(usable, why)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from authz_service.facts.changes import Change, make_changes
@@ -32,6 +32,8 @@ from authz_service.facts.write_rules import (
 from authz_service.pdp.facts import Entity, Fact, FactKind, FactReference, Standing
 from authz_service.pdp.model import Instant
 
+_OF_ONE_RECORDING = (FactKind.RECORDING, FactKind.ATTENDANCE)
+
 Naming = Callable[[int], str]
 """What stands in errors before the fields of the fact at an index."""
 
@@ -45,7 +47,8 @@ class Written:
         written: How many facts were written or deleted.
         skipped: How many were left out because a later observation is stored.
         unchanged: How many were stored already, word for word.
-        recordings: The recordings whose patient the write may have changed.
+        recordings: The recordings whose patient the write may have changed, and those that it
+            named as they are: a write that is sent again tells of their conflicts again.
     """
 
     revision: int
@@ -91,15 +94,18 @@ def write_facts(
     stored = stored_rows(session, references)
     verdicts: Counter[Verdict] = Counter()
     changes = []
+    unchanged: set[str] = set()
     for fact, reference, value, name in zip(facts, references, values, names, strict=True):
         verdict = judge(fact, value, stored.get(reference), name)
         verdicts[verdict] += 1
+        if verdict is Verdict.UNCHANGED and reference.kind in _OF_ONE_RECORDING:
+            unchanged.add(reference.id)
         if verdict is Verdict.WRITE:
             row = Stored(value, fact.source, to_microseconds(fact.observed_at), write.revision)
             changes.append(
                 Change(reference, _entity(reference, stored.get(reference)), fact.entity, row)
             )
-    return _committed(session, write, changes, verdicts)
+    return _committed(session, write, changes, verdicts, unchanged)
 
 
 def delete_facts(
@@ -138,12 +144,16 @@ def conflicting(session: Session, recordings: frozenset[str]) -> tuple[str, ...]
 
 
 def _committed(
-    session: Session, write: Write, changes: Sequence[Change], verdicts: Mapping[Verdict, int]
+    session: Session,
+    write: Write,
+    changes: Sequence[Change],
+    verdicts: Mapping[Verdict, int],
+    unchanged: Collection[str] = (),
 ) -> Written:
     """Make *changes*, or discard the session where there are none."""
-    recordings: frozenset[str] = frozenset()
+    recordings = frozenset(unchanged)
     if changes:
-        recordings = _make(session, write, changes)
+        recordings |= _make(session, write, changes)
     else:
         session.discard()
     return Written(

@@ -40,6 +40,8 @@ class CallerRule:
         tenants: Tenants that it acts for.
         actions: Actions that it may ask about.
         purposes: Purposes of use that it may state.
+        writes: For each kind of fact that it writes, the source that it writes as; None where
+            the source is taken as stated.
         may: Powers beside the RPCs.
     """
 
@@ -48,6 +50,7 @@ class CallerRule:
     tenants: frozenset[str] | None
     actions: frozenset[str] | None
     purposes: frozenset[str] | None
+    writes: Mapping[str, str | None] | None
     may: frozenset[str]
 
     @property
@@ -63,6 +66,20 @@ class CallerRule:
         """
         if self.rpcs is not None and rpc not in self.rpcs:
             raise CallerNotAllowedError(f"use {rpc}")
+
+    def require_write(self, kind: str, source: str | None = None) -> None:
+        """Refuse a fact that the caller may not write, delete or resolve.
+
+        Raises:
+            CallerNotAllowedError: It may not.
+        """
+        if self.writes is None:
+            return
+        if kind not in self.writes:
+            raise CallerNotAllowedError(f"write a {kind}")
+        bound = self.writes[kind]
+        if source is not None and bound is not None and source != bound:
+            raise CallerNotAllowedError(f"write a {kind} as another source than {bound}")
 
     def require(self, tenant_id: str | None, action: str, purpose: str) -> None:
         """Refuse a question that the caller may not ask.
@@ -131,13 +148,13 @@ def _rule(line: str, rpcs: frozenset[str], place: str) -> CallerRule:
         raise CallersFileError(
             f"{place}: {caller!r} is neither {LOOPBACK} nor a SPIFFE ID with a path"
         )
-    _check_writes(cells[5], place)
     return CallerRule(
         caller,
         _words(cells[1], rpcs, "rpcs", place),
         _tenants(cells[2], place),
         _words(cells[3], [action.value for action in Action], "actions", place),
         _words(cells[4], [purpose.value for purpose in PurposeOfUse], "purposes", place),
+        _writes(cells[5], place),
         MAY if cells[6] == "*" else frozenset(_words(cells[6], MAY, "may", place) or ()),
     )
 
@@ -172,11 +189,12 @@ def _tenants(cell: str, place: str) -> frozenset[str] | None:
     return frozenset(words)
 
 
-def _check_writes(cell: str, place: str) -> None:
-    """Check the kinds of facts that a caller writes, each with the source it writes as."""
+def _writes(cell: str, place: str) -> Mapping[str, str | None] | None:
+    """Return the kinds of facts that a caller writes, each with its source; None for ``*``."""
     if cell == "*":
-        return
+        return None
     kinds = {kind.value for kind in FactKind}
+    found: dict[str, str | None] = {}
     for word in _split(cell):
         match = _WRITES.fullmatch(word)
         if match is None or match.group(1) not in kinds:
@@ -184,3 +202,5 @@ def _check_writes(cell: str, place: str) -> None:
             raise CallersFileError(
                 f"{place}: writes: {word!r} is not `<kind> as <source>`; kinds are {choices}"
             )
+        found[match.group(1)] = match.group(2)
+    return found

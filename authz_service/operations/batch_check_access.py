@@ -92,7 +92,7 @@ class BatchCheckAccess:
         ruleset = self._policy.ruleset
         facts = await self._load(requests, at_least)
         now = self._clock.now()
-        revision = next(iter(facts.values())).revision if facts else at_least
+        revision = next(iter(facts.values())).revision if facts else self._facts.revision
         records = []
         for request in requests:
             known = facts[request.subject_id, request.recording_id] if request else None
@@ -112,9 +112,8 @@ class BatchCheckAccess:
             )
             if decision.effect is _STOPS_AT[semantics]:
                 break
-        written = self._journal.append(records)
+        await self._journal.append(records)
         self._count(records)
-        await written
         return BatchOutcome(records, ruleset.revision, revision, now)
 
     async def _load(

@@ -77,9 +77,8 @@ class CheckAccess:
             facts.revision,
             elapsed,
         )
-        written = self._journal.append((record,))
+        await self._journal.append((record,))
         self._observer.decided(
             decision.effect, decision.reason, request.action, elapsed / 1_000_000
         )
-        await written
         return record

@@ -31,6 +31,11 @@ class FactsQuestion(NamedTuple):
 class FactsSource(Protocol):
     """Where a check gets its facts: fresh, and all at one revision."""
 
+    @property
+    def revision(self) -> int:
+        """The registry's revision as last looked at; -1 before the first look."""
+        ...
+
     def cached(self, question: FactsQuestion, at_least: int) -> Facts | None:
         """Return the facts without waiting, or None where that is not possible.
 
@@ -125,6 +130,14 @@ class FactsRegistry(Protocol):
 
 class Journal(Protocol):
     """The records of this replica, on stable storage. No record, no answer."""
+
+    def require_usable(self) -> None:
+        """Refuse a change that could not be recorded, before it is made.
+
+        Raises:
+            JournalUnavailableError: The journal cannot write.
+        """
+        ...
 
     def append(self, records: Sequence[Record]) -> Awaitable[None]:
         """Append *records* as one line that is on stable storage, whole, once awaited.

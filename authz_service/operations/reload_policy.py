@@ -16,7 +16,7 @@ from authz_service.operations.ports import (
     PolicySource,
 )
 from authz_service.operations.records import CallContext, EventRecord
-from authz_service.pdp.errors import PolicyRefusedError
+from authz_service.pdp.errors import JournalUnavailableError, PolicyRefusedError
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +69,12 @@ class ReloadPolicy:
             previous = self._active.revision
             loaded, attempt = await self._read(previous, dry_run=dry_run)
             revision = loaded.ruleset.revision if loaded else previous
-            await self._record(attempt, revision, trigger, actor, context)
+            try:
+                await self._record(attempt, revision, trigger, actor, context)
+            except JournalUnavailableError as error:
+                self._observer.policy_loaded("unrecorded", previous)
+                log.warning("policy_not_reloaded", trigger=trigger, why=str(error))
+                raise
             if loaded is not None and attempt.outcome == "activated":
                 self._active.activate(loaded)
             if not dry_run:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Coroutine, Sequence
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
 from authz_service.operations.ports import Clock, FactsRegistry, Journal, Resolution, WriteOutcome
 from authz_service.operations.records import CallContext, EventRecord
+from authz_service.pdp.errors import JournalUnavailableError
 from authz_service.pdp.facts import Entity, Fact, FactReference
 
 log = structlog.get_logger(__name__)
@@ -17,6 +19,7 @@ log = structlog.get_logger(__name__)
 MAX_FACTS = 1000
 """Most facts in one write, deletion or read."""
 
+Answer = TypeVar("Answer")
 Details = tuple[tuple[str, str | int | tuple[str, ...]], ...]
 
 
@@ -33,7 +36,11 @@ class FactsObserver(Protocol):
 
 
 class WriteFacts:
-    """Writes, deletes and resolves, with an event in the journal for each change."""
+    """Writes, deletes and resolves, with an event in the journal for each change.
+
+    A change that has begun goes on to its record even when the caller goes away: what was
+    committed and not recorded would be known to nobody.
+    """
 
     def __init__(
         self, registry: FactsRegistry, journal: Journal, *, clock: Clock, observer: FactsObserver
@@ -43,6 +50,11 @@ class WriteFacts:
         self._journal = journal
         self._clock = clock
         self._observer = observer
+        self._under_way: set[asyncio.Task[Any]] = set()
+
+    async def finish(self) -> None:
+        """Return once every change that has begun is recorded, or has failed."""
+        await asyncio.gather(*self._under_way, return_exceptions=True)
 
     async def write(
         self, facts: Sequence[Fact[Entity]], *, actor: str, context: CallContext
@@ -56,6 +68,12 @@ class WriteFacts:
             JournalUnavailableError: The write could not be recorded; it may have been made, and
                 may be sent again.
         """
+        return await self._to_the_end(self._write(facts, actor, context))
+
+    async def _write(
+        self, facts: Sequence[Fact[Entity]], actor: str, context: CallContext
+    ) -> WriteOutcome:
+        """Write, count and record."""
         outcome = await self._registry.write(facts, actor=actor)
         self._observer.facts_written("written", outcome.written)
         self._observer.facts_written("skipped", outcome.skipped)
@@ -77,6 +95,12 @@ class WriteFacts:
             FactsUnavailableError: The registry cannot be written.
             JournalUnavailableError: The deletion could not be recorded; it may have been made.
         """
+        return await self._to_the_end(self._delete(references, actor, context))
+
+    async def _delete(
+        self, references: Sequence[FactReference], actor: str, context: CallContext
+    ) -> WriteOutcome:
+        """Delete and record."""
         outcome = await self._registry.delete(references, actor=actor)
         named = tuple(f"{reference.kind.value}/{reference.id}" for reference in references)
         details: Details = (*_counts(outcome), ("references", named))
@@ -94,6 +118,24 @@ class WriteFacts:
             FactsUnavailableError: The registry cannot be written.
             JournalUnavailableError: The resolution could not be recorded; it may have been made.
         """
+        return await self._to_the_end(self._resolve(recording_id, actor, reason, context))
+
+    async def _to_the_end(self, change: Coroutine[Any, Any, Answer]) -> Answer:
+        """Make *change* unless it could not be recorded; see to its end whoever waits for it."""
+        try:
+            self._journal.require_usable()
+        except JournalUnavailableError:
+            change.close()
+            raise
+        task = asyncio.ensure_future(change)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
+
+    async def _resolve(
+        self, recording_id: str, actor: str, reason: str, context: CallContext
+    ) -> Resolution:
+        """Resolve and record."""
         digest = hashlib.sha256(reason.encode()).hexdigest()
         resolution = await self._registry.resolve(recording_id, actor=actor, reason=reason)
         details: Details = (

@@ -120,6 +120,15 @@ class PolicyRefusedError(AuthzError):
         super().__init__("\n".join(_located(problem) for problem in problems))
         self.problems = problems
 
+    def below(self, directory: str) -> PolicyRefusedError:
+        """Return this error with files named from where *directory* is, not from inside of it."""
+        return PolicyRefusedError(
+            *(
+                problem._replace(file=f"{directory}/{problem.file}".rstrip("/"))
+                for problem in self.problems
+            )
+        )
+
 
 def _located(problem: PolicyProblem) -> str:
     """Return *problem* on one line, as compilers print it."""

@@ -38,6 +38,8 @@ class FactsServicer(grpc_api.FactsServiceServicer):
         """Write facts."""
         actor = require_actor(request.actor)
         facts = await asyncio.to_thread(_facts_from_proto, request.facts)
+        for fact in facts:
+            context.rule.require_write(fact.kind, fact.source)
         outcome = await self._write_facts.write(facts, actor=actor, context=context.context)
         return pb.WriteFactsResponse(
             facts_revision=outcome.revision,
@@ -65,6 +67,8 @@ class FactsServicer(grpc_api.FactsServiceServicer):
         references = _references_from_proto(request.references)
         if len(set(references)) < len(references):
             raise InvalidRequestError(Violation("references", "name the same fact twice"))
+        for reference in references:
+            context.rule.require_write(reference.kind)
         outcome = await self._write_facts.delete(references, actor=actor, context=context.context)
         return pb.DeleteFactsResponse(facts_revision=outcome.revision, deleted=outcome.written)
 
@@ -73,6 +77,7 @@ class FactsServicer(grpc_api.FactsServiceServicer):
     ) -> pb.ResolveConflictResponse:
         """Resolve a conflict."""
         actor = require_actor(request.actor)
+        context.rule.require_write(FactKind.RECORDING)
         if not is_id(request.recording_id):
             raise InvalidRequestError(Violation("recording_id", "is missing or not an id"))
         if not request.reason.strip() or len(request.reason) > _MAX_REASON:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -21,12 +20,7 @@ from authz_service.api.v1 import (
     recording_access_pb2_grpc,
 )
 from authz_service.identity.callers import CallerRule
-from authz_service.operations.active_policy import ActivePolicy
-from authz_service.operations.batch_check_access import BatchCheckAccess
-from authz_service.operations.check_access import CheckAccess
-from authz_service.operations.ports import Clock, FactsRegistry, Journal
-from authz_service.operations.reload_policy import ReloadPolicy
-from authz_service.operations.write_facts import WriteFacts
+from authz_service.operations.all_operations import Operations
 from authz_service.server.access_servicer import AccessServicer
 from authz_service.server.facts_servicer import FactsServicer
 from authz_service.server.health import Health
@@ -48,20 +42,6 @@ RPCS = tuple(
 
 
 _LAST_SECONDS = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Operations:
-    """What the servicers ask."""
-
-    check_access: CheckAccess
-    batch_check_access: BatchCheckAccess
-    write_facts: WriteFacts
-    registry: FactsRegistry
-    active_policy: ActivePolicy
-    reload_policy: ReloadPolicy
-    journal: Journal
-    clock: Clock
 
 
 class GrpcServer:

@@ -36,7 +36,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 NO_ACTION = "UNSPECIFIED"
 """The action of a question that was malformed."""
 
-_LOADS = ("activated", "unchanged", "refused", "valid")
+_LOADS = ("activated", "unchanged", "refused", "valid", "unrecorded")
 _WRITES = ("written", "skipped", "unchanged")
 _NEVER_RECORDED = frozenset({Reason.RULE_ALLOWED, Reason.ALLOWED, Reason.NOT_AVAILABLE})
 
@@ -86,7 +86,7 @@ class Metrics(Collector):
     def policy_loaded(self, outcome: str, revision: str) -> None:
         self._loads[outcome] += 1
         self._revision = revision
-        self._last_load_good = int(outcome != "refused")
+        self._last_load_good = int(outcome not in {"refused", "unrecorded"})
 
     def facts_written(self, outcome: str, count: int) -> None:
         """Count facts that were ``written``, ``skipped`` or ``unchanged``."""

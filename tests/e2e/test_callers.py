@@ -122,6 +122,32 @@ def test_what_a_caller_may_not_ask_is_refused(
     assert failure.domain == "authz_service.api.v1"
 
 
+@pytest.mark.parametrize(
+    ("writes", "refused"),
+    [
+        pytest.param("", True, id="nothing"),
+        pytest.param("attendance as media-server", True, id="another-kind"),
+        pytest.param("subject as somebody-else", True, id="another-source"),
+        pytest.param("subject as directory", False, id="kind-and-source"),
+        pytest.param("subject", False, id="kind-from-any-source"),
+        pytest.param("*", False, id="everything"),
+    ],
+)
+def test_a_caller_writes_what_its_row_names(
+    caller: CallerWith, writes: str, *, refused: bool
+) -> None:
+    """One caller must not be able to bring all three witnesses of whose recording it is."""
+    client = caller(f"loopback,*,*,*,*,{writes},explain")
+    request = write_request([patient("new")])
+    assert request.facts[0].source == "directory"
+
+    if refused:
+        failure = failing(client.facts.WriteFacts, request, timeout=10)
+        assert (failure.code, failure.reason) == ("PERMISSION_DENIED", "CALLER_NOT_ALLOWED")
+    else:
+        assert client.facts.WriteFacts(request, timeout=10).written == 1
+
+
 def test_a_batch_with_an_item_that_the_caller_may_not_ask_is_refused(caller: CallerWith) -> None:
     client = caller("loopback,*,*,VIEW,*,*,explain")
     checks = [question("mara", "rec-mara"), question("mara", "rec-mara", action="EXPORT")]

@@ -9,7 +9,7 @@ import urllib.request
 
 import pytest
 
-from authz_service.console.http import Console
+from authz_service.console.http import Console, ConsoleAddressError
 
 
 def fetched(port: int, path: str, method: str = "GET") -> tuple[int, str, str]:
@@ -59,7 +59,7 @@ async def test_a_port_that_is_taken_is_an_error() -> None:
         f"127.0.0.1:{port}", metrics=lambda: b"", content_type="x", health=dict[str, str]
     )
 
-    with pytest.raises(OSError, match="in use"):
+    with pytest.raises(ConsoleAddressError, match="in use"):
         await second.start()
 
     await first.close()

@@ -171,6 +171,18 @@ async def test_a_restored_registry_shares_nothing_with_what_was_held(restored_to
     assert stage.cache.cached(ANN_R1, 0) == facts
 
 
+async def test_a_load_is_no_look_at_a_registry_that_cannot_be_relied_on() -> None:
+    """A standby that lags, or a read-only database, still answers loads: with rights revoked."""
+    stage = await started(BOUNDS)
+    stage.registry.broken_look = FactsUnavailableError("it is read-only")
+    stage.clock.seconds += 0.051
+
+    with pytest.raises(FactsUnavailableError, match="read-only"):
+        await stage.answer(ANN_R1)
+
+    assert stage.cache.cached(ANN_R1, 0) is None
+
+
 async def test_a_load_from_before_a_restore_is_thrown_away() -> None:
     stage = await started(BOUNDS)
     stage.registry.write(subject_ann=subject("ann", "lost by the restore"))

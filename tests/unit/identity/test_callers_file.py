@@ -47,6 +47,7 @@ def test_a_row_is_read_cell_by_cell(tmp_path: Path) -> None:
             frozenset({"uk", "ca"}),
             frozenset({"LIST", "VIEW"}),
             frozenset({"TREAT"}),
+            {},
             frozenset({"explain"}),
         )
     }

@@ -74,6 +74,10 @@ class FakeJournal:
     lines: list[list[Record]] = field(default_factory=list)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
+    def require_usable(self) -> None:
+        if self.refusal:
+            raise JournalUnavailableError(self.refusal)
+
     def append(self, records: Sequence[Record]) -> Awaitable[None]:
         if self.refusal:
             raise JournalUnavailableError(self.refusal)

@@ -148,6 +148,39 @@ async def test_a_write_is_recorded_with_its_counts_and_sources() -> None:
     assert heard.facts == {"written": 2, "skipped": 2, "unchanged": 1}
 
 
+async def test_a_write_whose_caller_goes_away_is_recorded_all_the_same() -> None:
+    """It is committed by then; a conflict that it brought must not be known to nobody."""
+    journal, heard = FakeJournal(), Heard()
+    registry = FakeRegistry(conflicting=("ra1",))
+    write_facts = WriteFacts(registry, journal, clock=StoppedClock(), observer=heard)
+    writing = asyncio.create_task(
+        write_facts.write([Fact(Attendance("a"), "x", NOON)], actor="op", context=CONTEXT)
+    )
+    await journal.arrived.wait()
+
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    journal.synced.set()
+    await write_facts.finish()
+
+    assert [event_of(journal, line).event for line in (0, 1)] == [
+        "facts_written",
+        "conflicts_found",
+    ]
+    assert heard.conflicts == 1
+
+
+async def test_what_could_not_be_recorded_is_not_written() -> None:
+    journal, heard = FakeJournal(refusal="full"), Heard()
+    write_facts = WriteFacts(FakeRegistry(), journal, clock=StoppedClock(), observer=heard)
+
+    with pytest.raises(JournalUnavailableError):
+        await write_facts.write([Fact(Attendance("a"), "x", NOON)], actor="op", context=CONTEXT)
+
+    assert heard.facts == {}
+
+
 async def test_a_conflict_that_a_write_brings_is_counted_recorded_and_said() -> None:
     journal, heard = quick_journal(), Heard()
     registry = FakeRegistry(conflicting=("ra1",))

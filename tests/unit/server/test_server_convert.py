@@ -23,9 +23,9 @@ from authz_service.server.convert import (
 from tests.wire import fill
 
 NOON = datetime(2020, 6, 9, 12, 0, 0, 123456, tzinfo=UTC)
-TRUSTED = CallerRule("loopback", None, None, None, None, frozenset({"assert_assurance"}))
-PLAIN = CallerRule("loopback", None, None, None, None, frozenset())
-BOUND = CallerRule("loopback", None, frozenset({"t"}), None, None, frozenset())
+TRUSTED = CallerRule("loopback", None, None, None, None, None, frozenset({"assert_assurance"}))
+PLAIN = CallerRule("loopback", None, None, None, None, None, frozenset())
+BOUND = CallerRule("loopback", None, frozenset({"t"}), None, None, None, frozenset())
 
 
 def message(**fields: object) -> pb.CheckAccessRequest:

@@ -21,7 +21,7 @@ from authz_service.server.call import Call
 from authz_service.server.statuses import StatusLayer
 from tests.wire import RpcFailure, failure_of
 
-RULE = CallerRule("loopback", None, None, None, None, frozenset())
+RULE = CallerRule("loopback", None, None, None, None, None, frozenset())
 Behaviour = Callable[[Call], Awaitable[pb.GetActivePolicyResponse]]
 
 

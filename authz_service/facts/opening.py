@@ -1,0 +1,47 @@
+"""How a cache of facts is set up over a registry: a local one is read on the spot."""
+
+from __future__ import annotations
+
+from authz_service.facts.cache import FactsCache
+from authz_service.facts.cache_bounds import CacheBounds
+from authz_service.facts.cache_metrics import FactsCacheMetrics
+from authz_service.facts.looks import OnUsable
+from authz_service.facts.sql_reader import SqlReader
+from authz_service.facts.workers import on_the_loop, worker_threads
+
+_QUIET_TURNS = 16
+_KEYS_ON_THE_LOOP = 200
+"""So many that a load stops everybody else for a few milliseconds at most."""
+_KEYS_IN_A_THREAD = 2_000
+
+
+def cache_over(
+    reader: SqlReader,
+    *,
+    staleness_seconds: float,
+    max_entries: int,
+    metrics: FactsCacheMetrics,
+    on_usable: OnUsable,
+) -> FactsCache:
+    """Return a cache over *reader*; `start` it on the event loop that it shall belong to.
+
+    Args:
+        reader: The registry.
+        staleness_seconds: The oldest look on which an answer may rest.
+        max_entries: How many subjects, recordings and patients are held, each.
+        metrics: Hears of looks and loads.
+        on_usable: Told when the registry becomes usable or unusable.
+    """
+    bounds = CacheBounds(
+        staleness_seconds=staleness_seconds,
+        max_entries=max_entries,
+        quiet_turns=_QUIET_TURNS,
+        max_load_keys=_KEYS_ON_THE_LOOP if reader.is_local else _KEYS_IN_A_THREAD,
+    )
+    return FactsCache(
+        reader,
+        bounds,
+        metrics=metrics,
+        on_usable=on_usable,
+        threads_for=on_the_loop if reader.is_local else worker_threads,
+    )

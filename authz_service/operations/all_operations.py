@@ -1,0 +1,71 @@
+"""All operations of the service, put together from the plugs that they share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from authz_service.operations.active_policy import ActivePolicy
+from authz_service.operations.batch_check_access import BatchCheckAccess
+from authz_service.operations.check_access import CheckAccess, NewId
+from authz_service.operations.ports import (
+    Clock,
+    DecisionObserver,
+    FactsRegistry,
+    FactsSource,
+    Journal,
+)
+from authz_service.operations.reload_policy import ReloadPolicy
+from authz_service.operations.write_facts import FactsObserver, WriteFacts
+
+
+class Observer(DecisionObserver, FactsObserver, Protocol):
+    """Hears of all that the operations do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plugs:
+    """What the operations share."""
+
+    active_policy: ActivePolicy
+    reload_policy: ReloadPolicy
+    facts: FactsSource
+    registry: FactsRegistry
+    journal: Journal
+    clock: Clock
+    observer: Observer
+    new_id: NewId
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """What the servicers ask."""
+
+    check_access: CheckAccess
+    batch_check_access: BatchCheckAccess
+    write_facts: WriteFacts
+    registry: FactsRegistry
+    active_policy: ActivePolicy
+    reload_policy: ReloadPolicy
+    journal: Journal
+    clock: Clock
+
+
+def operations_with(plugs: Plugs) -> Operations:
+    """Return all operations over *plugs*."""
+    policy, facts, journal = plugs.active_policy, plugs.facts, plugs.journal
+    clock, observer, new_id = plugs.clock, plugs.observer, plugs.new_id
+    return Operations(
+        check_access=CheckAccess(
+            policy, facts, journal, clock=clock, observer=observer, new_id=new_id
+        ),
+        batch_check_access=BatchCheckAccess(
+            policy, facts, journal, clock=clock, observer=observer, new_id=new_id
+        ),
+        write_facts=WriteFacts(plugs.registry, journal, clock=clock, observer=observer),
+        registry=plugs.registry,
+        active_policy=policy,
+        reload_policy=plugs.reload_policy,
+        journal=journal,
+        clock=clock,
+    )

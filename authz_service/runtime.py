@@ -1,0 +1,120 @@
+"""What is true of the whole process: its ids, its memory, and how it ends.
+
+It ends bounded, and with exit code 0, also when something that it waits for never answers. A thread
+that waits for a silent database cannot be interrupted, and the interpreter waits for it at its end.
+By then the journal is closed and every call is answered, so nothing is lost without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from itertools import count
+from time import monotonic
+from typing import Any
+
+import structlog
+import uuid_utils
+
+from authz_service.pdp.errors import AuthzError
+
+log = structlog.get_logger(__name__)
+
+_PATIENCE_SECONDS = 1.0
+
+
+def new_id() -> str:
+    """Return a UUIDv7 (RFC 9562, section 5.7)."""
+    return str(uuid_utils.uuid7())
+
+
+def request_ids() -> Callable[[], str]:
+    """Return what makes request ids that no other process makes, cheaper than UUIDs."""
+    process, numbers = uuid_utils.uuid7().hex, count(1)
+    return lambda: f"{process}-{next(numbers)}"
+
+
+def calm_collector() -> None:
+    """Keep the cyclic collector away from what lives long.
+
+    A call leaves no cycles behind, and the facts in memory are trees: looking through them again
+    and again would stop all calls for as long as it takes.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 1_000)
+
+
+class Background:
+    """Work that nobody waits for. For one event loop."""
+
+    def __init__(self) -> None:
+        """Have nothing to do."""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def do(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Do *work* beside everything else; who raises an error of ours has told of it before."""
+        task = asyncio.get_running_loop().create_task(_quietly(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _quietly(work: Coroutine[Any, Any, Any]) -> None:
+    """Do *work*."""
+    with contextlib.suppress(AuthzError):
+        await work
+
+
+def on_this_loop(told: Callable[[bool], None]) -> Callable[[bool], None]:
+    """Return what another thread can call to have *told* called on this event loop."""
+    loop = asyncio.get_running_loop()
+
+    def tell(usable: bool) -> None:  # noqa: FBT001  # the meter's shape
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(told, usable)
+
+    return tell
+
+
+async def closed_in_time(close: Callable[[], None]) -> None:
+    """Run *close*, which may block, on a thread of its own; wait for it for a second at most."""
+    loop, closed = asyncio.get_running_loop(), asyncio.Event()
+
+    def work() -> None:
+        try:
+            close()
+        finally:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(closed.set)
+
+    threading.Thread(target=work, name="closing", daemon=True).start()
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            await closed.wait()
+    except TimeoutError:
+        log.warning("close_abandoned")
+
+
+def leave_stuck_threads() -> None:
+    """End the process now, with exit code 0, if threads are left that do not end in a second."""
+    end = monotonic() + _PATIENCE_SECONDS
+    for thread in _others():
+        thread.join(timeout=max(0.0, end - monotonic()))
+    stuck = sorted(thread.name for thread in _others())
+    if not stuck:
+        return
+    log.warning("threads_abandoned", threads=stuck)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _others() -> list[threading.Thread]:
+    """Return the threads for which the interpreter would wait."""
+    main = threading.main_thread()
+    return [each for each in threading.enumerate() if each is not main and not each.daemon]
