@@ -19,7 +19,8 @@ from authz_service.facts.sql_reader import SqlReader
 from authz_service.facts.write_rules import MAX_FACTS
 from authz_service.facts.writing import write_facts
 from authz_service.pdp.corroboration import corroborated_patient_id
-from authz_service.pdp.facts import Entity, Fact, PatientFacts, RecordingFacts
+from authz_service.pdp.entities import Entity
+from authz_service.pdp.facts import Fact, PatientFacts, RecordingFacts
 from bench.world import World, patient_id, recording_id
 
 _SAMPLES = 200

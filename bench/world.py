@@ -12,22 +12,24 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from authz_service.facts.schema import SCHEMA_VERSION
-from authz_service.pdp.facts import (
+from authz_service.pdp.entities import (
     Attendance,
     Consultation,
     Entity,
-    Fact,
-    Modality,
     Participant,
-    ParticipantKind,
     Recording,
-    RecordingState,
     RoleAssignment,
     Subject,
-    SubjectKind,
-    SubjectStatus,
     Tenant,
 )
+from authz_service.pdp.entity_words import (
+    Modality,
+    ParticipantKind,
+    RecordingState,
+    SubjectKind,
+    SubjectStatus,
+)
+from authz_service.pdp.facts import Fact
 
 RECORDINGS_EACH = 5
 """How many recordings a patient has."""

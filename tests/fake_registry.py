@@ -12,21 +12,16 @@ from typing import Any, ParamSpec, TypeVar
 
 from authz_service.facts.reader import CONTAINMENTS_KEY, Changes, Key, Load, Look, Value
 from authz_service.operations.ports import FactsQuestion
+from authz_service.pdp.entities import Containment, ContainmentScope, Recording, Subject
+from authz_service.pdp.entity_words import RecordingState, SubjectKind, SubjectStatus
 from authz_service.pdp.facts import (
     Attribution,
-    Containment,
-    ContainmentScope,
     Fact,
     Facts,
     PatientFacts,
-    Recording,
     RecordingFacts,
-    RecordingState,
     Standing,
-    Subject,
     SubjectFacts,
-    SubjectKind,
-    SubjectStatus,
 )
 
 P = ParamSpec("P")

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "authz_service"
 MAX_LINES = 250
 MAX_FUNCTION_LINES = 60
 MOST_LINES = {
-    "pdp/facts.py": 560,  # every entity on one page
+    "pdp/entities.py": 270,  # every entity on one page
     "pdp/entity_plain.py": 310,  # every field of every entity, and how it is read
     "app.py": 270,  # the composition root: everything that is put together
     "facts/decoding.py": 260,  # the rows of every entity
@@ -31,7 +31,6 @@ ALLOWED_NAMES = {
     "add_registered_method_handlers",  # grpc's own
     "info",  # a logger's own
 }
-NOT_IN_THE_PROJECT = re.compile(r"/work/|pypi\.org|files\.pythonhosted|registry\.npmjs", re.ASCII)
 
 
 def modules() -> list[Path]:
@@ -175,21 +174,3 @@ def test_everything_is_caught_in_few_places_only() -> None:
         "cli/failures.py",  # the edge of the command line
         "cli/doctor_report.py",  # one broken look must not hide the others
     }
-
-
-def test_nothing_names_the_place_where_it_was_written() -> None:
-    folders = ("authz_service", "policies", "proto", "docs", "bench")
-    files = [p for folder in folders for p in (ROOT / folder).rglob("*") if p.is_file()]
-    files += [ROOT / name for name in ("README.md", "Makefile", "Dockerfile", "pyproject.toml")]
-    texts = {".py", ".md", ".csv", ".yaml", ".toml", ".proto", ""}
-
-    found = [
-        str(path.relative_to(ROOT))
-        for path in files
-        if path.exists()
-        and path.suffix in texts
-        and "__pycache__" not in path.parts
-        and NOT_IN_THE_PROJECT.search(path.read_text(encoding="utf-8"))
-    ]
-
-    assert found == []

@@ -19,7 +19,8 @@ from authz_service.api.v1 import (
     vocabulary_pb2,
 )
 from authz_service.operations.batch_check_access import Semantics
-from authz_service.pdp import facts as f
+from authz_service.pdp import entities as e
+from authz_service.pdp import entity_words as w
 from authz_service.pdp.model import Action, Assurance, Effect, PurposeOfUse, Reason
 from authz_service.server import access_servicer, convert, facts_servicer
 
@@ -59,7 +60,7 @@ def test_every_word_of_a_decision_is_on_the_wire_and_back(
         (convert.ACTIONS, Action),
         (convert.PURPOSES, PurposeOfUse),
         (convert.ASSURANCES, Assurance),
-        (facts_servicer._KINDS, f.FactKind),
+        (facts_servicer._KINDS, w.FactKind),
         (access_servicer._SEMANTICS, Semantics),
     ],
 )
@@ -69,7 +70,7 @@ def test_every_number_is_understood(table: dict[int, Any], words: type[Enum]) ->
 
 
 def test_every_kind_of_fact_is_in_the_protocol_and_back() -> None:
-    kinds = [kind.value for kind in f.FactKind]
+    kinds = [kind.value for kind in w.FactKind]
 
     assert [w.lower() for w in words_of(ENTITY_ENUMS["FactKind"], "FACT_KIND")] == kinds
     (oneof,) = entities_pb2.Fact.DESCRIPTOR.oneofs
@@ -90,7 +91,7 @@ def entity_messages() -> list[Any]:
             if dataclasses.is_dataclass(inner):
                 walk(inner, message.fields_by_name[name].message_type)
 
-    for kind, made in f.ENTITY_TYPES.items():
+    for kind, made in e.ENTITY_TYPES.items():
         walk(made, entities_pb2.Fact.DESCRIPTOR.fields_by_name[kind.value].message_type)
     return [pytest.param(made, found[made], id=made.__name__) for made in found]
 

@@ -106,6 +106,8 @@ def _fields(answer: Answer, request: AccessRequest) -> list[tuple[str, str]]:
     ]
     if answer.decision_id is not None:
         fields.insert(4, ("decision", answer.decision_id))
+    if answer.request_id is not None:
+        fields.append(("request", answer.request_id))
     return fields
 
 

@@ -13,17 +13,20 @@ from authz_service.cli.options import (
     FormatOption,
     RegistryOption,
     TimeoutOption,
+    one_of,
 )
 from authz_service.cli.question import instant_of, require_well_formed
 from authz_service.pdp.model import AccessRequest, Action, Assurance, PurposeOfUse
 
 EXAMPLES = """Examples:
 
-authz check pat-a ra1
+authz check pat-river rec-river-1
 
-authz check dr-d1 ra1 --purpose TREAT --assurance MULTI_FACTOR --authenticated-at now
+authz check dr-finch rec-river-1 --purpose TREAT --assurance MULTI_FACTOR --authenticated-at now
 
-authz check pat-b ra1 --offline --format json
+authz check pat-river rec-mix-01 --offline --registry-url sqlite:///var/demo/registry.db
+
+They work while `make run` serves the demo.
 """
 
 
@@ -33,12 +36,12 @@ def check(  # noqa: PLR0913  # one argument for each word of the question
     *,
     action: Annotated[
         Action,
-        typer.Option(case_sensitive=False, metavar="|".join(Action), help="What to do with it."),
+        typer.Option(parser=one_of(Action), metavar="|".join(Action), help="What to do with it."),
     ] = Action.VIEW,
     purpose: Annotated[
         PurposeOfUse,
         typer.Option(
-            case_sensitive=False,
+            parser=one_of(PurposeOfUse),
             metavar="|".join(PurposeOfUse),
             help="What for (HL7 v3 ActReason).",
         ),
@@ -46,7 +49,7 @@ def check(  # noqa: PLR0913  # one argument for each word of the question
     assurance: Annotated[
         Assurance | None,
         typer.Option(
-            case_sensitive=False,
+            parser=one_of(Assurance),
             metavar="|".join(Assurance),
             help="How the subject was authenticated.",
         ),

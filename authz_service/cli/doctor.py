@@ -10,7 +10,7 @@ EXAMPLES = """Examples:
 
 authz doctor
 
-AUTHZ_REGISTRY_URL=sqlite:///demo.db authz doctor --format json
+AUTHZ_REGISTRY_URL=sqlite:///var/demo/registry.db authz doctor --format json
 """
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from authz_service.cli.addresses import DEFAULT_ADDRESS, DEFAULT_TIMEOUT
+from authz_service.cli.known_settings import SettingsVerb
 from authz_service.cli.options import (
     ActorOption,
     AddressOption,
@@ -19,7 +20,7 @@ from authz_service.cli.options import (
 app = typer.Typer(no_args_is_help=True, help="Load, write out, verify and resolve facts.")
 
 
-@app.command("import", epilog="Example: authz facts import facts.jsonl --actor jo.doe")
+@app.command("import", cls=SettingsVerb, epilog="Example: authz facts import facts.jsonl --actor jo.doe")
 def import_(
     files: Annotated[
         list[str], typer.Argument(metavar="FILE...|-", help="JSON Lines, one fact a line.")
@@ -45,20 +46,21 @@ def import_(
     raise typer.Exit(import_files(files, actor, {"registry_url": registry_url}, form))
 
 
-@app.command(epilog="Example: authz facts export facts.jsonl")
+@app.command(cls=SettingsVerb, epilog="Example: authz facts export facts.jsonl --registry-url sqlite:///var/demo/registry.db")
 def export(
     file: Annotated[str, typer.Argument(metavar="[FILE|-]", help="Where to; - is stdout.")] = "-",
     *,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file.")] = False,
     registry_url: RegistryOption = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
     """Write all facts out as JSON Lines, at one revision, in the form that import reads."""
     from authz_service.cli.facts_export import export_facts  # noqa: PLC0415  # heavy
 
-    raise typer.Exit(export_facts(file, {"registry_url": registry_url}, form))
+    raise typer.Exit(export_facts(file, {"registry_url": registry_url}, form, force=force))
 
 
-@app.command(epilog="Example: authz facts verify --format json")
+@app.command(cls=SettingsVerb, epilog="Example: authz facts verify --registry-url sqlite:///var/demo/registry.db")
 def verify(*, registry_url: RegistryOption = None, form: FormatOption = Format.TEXT) -> None:
     """Check that what the registry holds agrees with itself. Ends with 1 where it does not."""
     from authz_service.cli.facts_registry import verify_facts  # noqa: PLC0415  # heavy
@@ -66,7 +68,7 @@ def verify(*, registry_url: RegistryOption = None, form: FormatOption = Format.T
     raise typer.Exit(verify_facts({"registry_url": registry_url}, form))
 
 
-@app.command(epilog="Example: authz facts conflicts")
+@app.command(cls=SettingsVerb, epilog="Example: authz facts conflicts --registry-url sqlite:///var/demo/registry.db")
 def conflicts(*, registry_url: RegistryOption = None, form: FormatOption = Format.TEXT) -> None:
     """List the recordings whose facts disagree: nobody is allowed anything on them."""
     from authz_service.cli.facts_registry import list_conflicts  # noqa: PLC0415  # heavy
@@ -74,7 +76,7 @@ def conflicts(*, registry_url: RegistryOption = None, form: FormatOption = Forma
     list_conflicts({"registry_url": registry_url}, form)
 
 
-@app.command(epilog="Example: authz facts resolve ra1 --actor jo.doe --reason 'ticket 4711'")
+@app.command(cls=SettingsVerb, epilog="Example: authz facts resolve rec-mix-01 --actor jo.doe --reason 'ticket 4711'")
 def resolve(
     recording: Annotated[str, typer.Argument(metavar="RECORDING", help="The recording.")],
     *,
@@ -86,7 +88,10 @@ def resolve(
     timeout: TimeoutOption = DEFAULT_TIMEOUT,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Declare, as a person, that what the facts now say of a recording's patient is right."""
+    """Declare, as a person, that what the facts now say of a recording's patient is right.
+
+    Refused while they still disagree: correct them first, where they come from.
+    """
     from authz_service.cli.facts_resolve import resolve_conflict  # noqa: PLC0415  # heavy
 
     resolve_conflict(recording, reason, actor, address=address, timeout_seconds=timeout, form=form)

@@ -12,9 +12,12 @@ from typing import BinaryIO
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from authz_service.cli.codes import ExitCode
+from authz_service.cli.failures import CommandError
+from authz_service.cli.named_registry import named_registry
 from authz_service.cli.options import Format
 from authz_service.cli.output import print_json, print_line, screen
 from authz_service.cli.quiet import keep_logs_off
+from authz_service.cli.wording import counted
 from authz_service.facts.exporter import export_lines
 from authz_service.settings import load_settings
 
@@ -22,25 +25,35 @@ STDOUT = "-"
 _SHOWN_EACH = 1000
 
 
-def export_facts(file: str, overrides: dict[str, str | None], form: Format) -> ExitCode:
+def export_facts(
+    file: str, overrides: dict[str, str | None], form: Format, *, force: bool
+) -> ExitCode:
     """Write all facts of the registry to *file*; say how many on stderr, or as JSON for a file.
 
     Raises:
-        FactsUnavailableError: The registry is silent, locked or gone, or of another schema.
+        CommandError: The registry is silent, locked or gone, or of another schema; or there is a
+            *file*, which only *force* writes over.
         OSError: The file cannot be written.
     """
     keep_logs_off()
-    lines = export_lines(load_settings(overrides).registry_url)
+    url = load_settings(overrides).registry_url
     if file == STDOUT:
-        count = _write(lines, sys.stdout.buffer)
-        print_line(f"{count} facts", "dim", stderr=True)
+        with named_registry(url):
+            count = _write(export_lines(url), sys.stdout.buffer)
+        print_line(counted(count, "fact"), "dim", stderr=True)
         return ExitCode.OK
-    with _whole_or_not(Path(file)) as stream:
-        count = _write(lines, stream)
+    if not force and Path(file).exists():
+        raise CommandError(
+            f"{file}: there is such a file already",
+            reason="FILE_EXISTS",
+            hint="name another, or write over it with --force",
+        )
+    with named_registry(url), _whole_or_not(Path(file)) as stream:
+        count = _write(export_lines(url), stream)
     if form is Format.JSON:
         print_json({"file": file, "facts": count})
     else:
-        print_line(f"{file}: {count} facts")
+        print_line(f"{file}: {counted(count, 'fact')}")
     return ExitCode.OK
 
 
@@ -63,7 +76,21 @@ def _write(lines: Iterator[bytes], stream: BinaryIO) -> int:
 
 @contextmanager
 def _whole_or_not(path: Path) -> Iterator[BinaryIO]:
-    """Lend a stream whose content is at *path* once all is written, for this user alone to read."""
+    """Lend a stream whose content is at *path* once all is written, for this user alone to read.
+
+    Raises:
+        OSError: It cannot be written; names *path*, which alone the user knows.
+    """
+    try:
+        with _draft_of(path) as stream:
+            yield stream
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+@contextmanager
+def _draft_of(path: Path) -> Iterator[BinaryIO]:
+    """Lend a stream to a file beside *path*, which takes its place at the end."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

@@ -13,10 +13,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from authz_service.cli.codes import ExitCode
+from authz_service.cli.failures import CommandError
+from authz_service.cli.named_registry import named_registry
 from authz_service.cli.options import Format
 from authz_service.cli.output import print_json, print_line, screen
 from authz_service.cli.question import require_ids
 from authz_service.cli.quiet import keep_logs_off
+from authz_service.cli.wording import counted
 from authz_service.clocks import SystemClock
 from authz_service.facts.import_lines import lines_in
 from authz_service.facts.importer import FactsImporter, ImportSummary, Progress
@@ -27,6 +30,7 @@ from authz_service.settings import load_settings
 
 STDIN = "-"
 _COUNTED_BYTES = 1 << 20
+_NEXT = "see what disagrees: authz facts conflicts; what is broken: authz facts verify"
 
 
 def import_files(
@@ -83,7 +87,29 @@ def _import_one(importer: FactsImporter, file: str, actor: str) -> ImportSummary
         if path is None:
             lines = lines_in(sys.stdin.buffer)
             return importer.import_lines(lines, "stdin", actor=actor, progress=progress)
-        return importer.import_file(path, actor=actor, progress=progress)
+        with _told_where(progress) as told:
+            return importer.import_file(path, actor=actor, progress=told)
+
+
+@contextmanager
+def _told_where(progress: Progress) -> Iterator[Progress]:
+    """Have an interrupt say where the next import of the same file goes on.
+
+    Raises:
+        CommandError: There was one.
+    """
+    done = ""
+
+    def told(summary: ImportSummary) -> None:
+        nonlocal done
+        done = f" after line {summary.lines}"
+        progress(summary)
+
+    try:
+        yield told
+    except KeyboardInterrupt:
+        hint = f"start again to go on{done or ' where it was stopped'}"
+        raise CommandError("interrupted", reason="INTERRUPTED", hint=hint) from None
 
 
 @contextmanager
@@ -128,16 +154,29 @@ def _report(summaries: Sequence[ImportSummary], form: Format) -> ExitCode:
     else:
         for summary in summaries:
             print_line(_sentence(summary))
+        if not problems and not all(_is_old(summary) for summary in summaries):
+            print_line(_NEXT, "dim")
     for problem in problems:
         print_line(f"authz: {problem}", "red", stderr=True)
         print_line("  mend that line and import again; what came before it is stored", stderr=True)
     return ExitCode.ERROR if problems else ExitCode.OK
 
 
+def _is_old(summary: ImportSummary) -> bool:
+    """Whether an earlier import had done all of the file."""
+    return summary.finished and 0 < summary.lines == summary.resumed_after
+
+
 def _sentence(summary: ImportSummary) -> str:
     """Return what became of one file."""
-    resumed = f", going on after line {summary.resumed_after}" if summary.resumed_after else ""
+    if _is_old(summary):
+        return f"{summary.name}: already imported, nothing to do"
+    done = f"{summary.name}: {counted(summary.lines, 'line')} done"
+    others = f"{summary.skipped} skipped, {summary.unchanged} unchanged"
+    if not summary.resumed_after:
+        return f"{done}: {summary.written} written, {others}"
+    now = summary.written - summary.written_before
     return (
-        f"{summary.name}: {summary.lines} lines done{resumed}: {summary.written} written, "
-        f"{summary.skipped} skipped, {summary.unchanged} unchanged"
+        f"{done}, going on after line {summary.resumed_after}: {now} written now; "
+        f"{summary.written} written, {others} in all"
     )

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from authz_service.cli.codes import ExitCode
+from authz_service.cli.named_registry import named_registry
 from authz_service.cli.options import Format
 from authz_service.cli.output import print_fields, print_json, print_line
 from authz_service.cli.quiet import keep_logs_off
+from authz_service.cli.wording import counted
 from authz_service.facts.verification import Conflict, Finding, conflicts_in, verify_registry
 from authz_service.settings import load_settings
 
@@ -18,10 +20,11 @@ def verify_facts(overrides: Overrides, form: Format) -> ExitCode:
     """Print what cannot be right in the registry; return the exit code.
 
     Raises:
-        FactsUnavailableError: The registry is silent, locked or gone, or of another schema.
+        CommandError: The registry is silent, locked or gone, or of another schema.
     """
     keep_logs_off()
-    findings = list(verify_registry(load_settings(overrides).registry_url))
+    with named_registry(load_settings(overrides).registry_url) as url:
+        findings = list(verify_registry(url))
     if form is Format.JSON:
         document = {"sound": not findings, "findings": [asdict(each) for each in findings]}
         print_json(document)
@@ -37,23 +40,22 @@ def list_conflicts(overrides: Overrides, form: Format) -> None:
     """Print every recording whose facts disagree, with who says what.
 
     Raises:
-        FactsUnavailableError: The registry is silent, locked or gone, or of another schema.
+        CommandError: The registry is silent, locked or gone, or of another schema.
     """
     keep_logs_off()
-    found = conflicts_in(load_settings(overrides).registry_url)
+    with named_registry(load_settings(overrides).registry_url) as url:
+        found = list(conflicts_in(url))
     if form is Format.JSON:
         print_json({"conflicts": [_conflict_document(each) for each in found]})
         return
-    count = 0
     for conflict in found:
-        count += 1
         print_line(f"{conflict.recording_id}  {'; '.join(conflict.disagreements)}", "red")
         print_fields(
             (f"  {witness}", f"{patient_id or 'nobody'}, says {source}")
             for witness, patient_id, source in conflict.witnesses
         )
-    print_line(f"{count} recording{'s' if count != 1 else ''} in conflict")
-    if count:
+    print_line(f"{counted(len(found), 'recording')} in conflict")
+    if found:
         print_line("correct the facts where they come from; then: authz facts resolve RECORDING")
 
 

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from authz_service.cli.codes import ExitCode
+from authz_service.cli.journal_hints import journal_hint
 from authz_service.pdp import errors
 
 
@@ -121,7 +122,7 @@ _OURS: tuple[tuple[type[errors.AuthzError], ExitCode, str, str], ...] = (
         errors.JournalUnavailableError,
         ExitCode.UNAVAILABLE,
         "JOURNAL_UNAVAILABLE",
-        "make room or give the right to write in AUTHZ_JOURNAL_DIR; see: authz doctor",
+        "",
     ),
     (
         errors.PolicyNotReadyError,
@@ -145,8 +146,14 @@ def _of_ours(error: errors.AuthzError) -> CommandError:
         return policy_refused(error.problems)
     for kind, code, reason, hint in _OURS:
         if isinstance(error, kind):
-            return CommandError(str(error), code=code, reason=reason, hint=hint)
+            what = str(error)
+            return CommandError(what, code=code, reason=reason, hint=hint or _hint_of(error))
     return CommandError(str(error))
+
+
+def _hint_of(error: errors.AuthzError) -> str:
+    """Return what to do about an error whose kind alone does not tell."""
+    return journal_hint(str(error)) if isinstance(error, errors.JournalUnavailableError) else ""
 
 
 def policy_refused(problems: tuple[errors.PolicyProblem, ...]) -> CommandError:

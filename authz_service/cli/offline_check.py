@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from authz_service.cli.answer import Answer
+from authz_service.cli.named_registry import named_registry
 from authz_service.clocks import SystemClock
 from authz_service.facts.questions import facts_in, keys_of
 from authz_service.facts.sql_reader import SqlReader
@@ -33,12 +34,13 @@ def check_offline(
     Raises:
         SettingsError: A setting is wrong.
         PolicyRefusedError: The bundle is one that no service would put in force.
-        FactsUnavailableError: The registry cannot be read.
+        CommandError: The registry cannot be read.
         RevisionAheadError: The registry has not reached *at_least*.
     """
     settings = load_settings(overrides)
     ruleset = BundleSource(settings.policy_dir).load().ruleset
-    facts = _facts(settings.registry_url, request)
+    with named_registry(settings.registry_url) as url:
+        facts = _facts(url, request)
     if facts.revision < at_least:
         raise RevisionAheadError(at_least, facts.revision)
     now = settings.fixed_clock or SystemClock().now()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
+
+_LAST_PORT = 65535
 
 
 class Format(StrEnum):
@@ -13,6 +16,33 @@ class Format(StrEnum):
 
     TEXT = "text"
     JSON = "json"
+
+
+Word = TypeVar("Word", bound=StrEnum)
+
+
+def one_of(kind: type[Word]) -> Callable[[str], Word]:
+    """Return what reads a word of *kind*, in capitals or not."""
+
+    def read(text: str) -> Word:
+        found = next((word for word in kind if word.casefold() == text.casefold()), None)
+        if found is None:
+            raise typer.BadParameter(f"{text!r} is not one of {', '.join(kind)}")
+        return found
+
+    return read
+
+
+def require_address(address: str) -> str:
+    """Return *address*, if it is a host and a port.
+
+    Raises:
+        BadParameter: It is not.
+    """
+    host, _, port = address.rpartition(":")
+    if host and port.isascii() and port.isdecimal() and int(port) <= _LAST_PORT:
+        return address
+    raise typer.BadParameter(f"{address!r} is not a host and a port, as in 127.0.0.1:50051")
 
 
 def _remember(context: typer.Context, chosen: Format) -> Format:
@@ -23,7 +53,13 @@ def _remember(context: typer.Context, chosen: Format) -> Format:
 
 FormatOption = Annotated[
     Format,
-    typer.Option("--format", callback=_remember, help="text for people, json for programs."),
+    typer.Option(
+        "--format",
+        parser=one_of(Format),
+        metavar="|".join(Format),
+        callback=_remember,
+        help="text for people, json for programs.",
+    ),
 ]
 AddressOption = Annotated[
     str,
@@ -31,6 +67,7 @@ AddressOption = Annotated[
         "--address",
         envvar="AUTHZ_LISTEN",
         metavar="HOST:PORT",
+        callback=require_address,
         help="Where the service answers gRPC.",
     ),
 ]

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from authz_service.cli.addresses import DEFAULT_ADDRESS, DEFAULT_TIMEOUT
+from authz_service.cli.known_settings import SettingsVerb
 from authz_service.cli.options import (
     ActorOption,
     AddressOption,
@@ -25,7 +26,7 @@ DirectoryArgument = Annotated[
 _DEFAULT_DIRECTORY = Path("policies")
 
 
-@app.command(epilog="Example: authz policy validate policies")
+@app.command(cls=SettingsVerb, epilog="Example: authz policy validate policies")
 def validate(
     directory: DirectoryArgument = _DEFAULT_DIRECTORY, *, form: FormatOption = Format.TEXT
 ) -> None:
@@ -38,7 +39,7 @@ def validate(
     raise typer.Exit(report_validation(directory, form))
 
 
-@app.command("test", epilog="Example: authz policy test policies --min-coverage 100")
+@app.command("test", cls=SettingsVerb, epilog="Example: authz policy test policies --min-coverage 100")
 def try_cases(
     directory: DirectoryArgument = _DEFAULT_DIRECTORY,
     *,
@@ -59,7 +60,7 @@ def try_cases(
     raise typer.Exit(report_trial(directory, min_coverage, form))
 
 
-@app.command(epilog="Example: authz policy status --format json")
+@app.command(cls=SettingsVerb, epilog="Example: authz policy status --format json")
 def status(
     *,
     address: AddressOption = DEFAULT_ADDRESS,
@@ -72,7 +73,7 @@ def status(
     report_active(address, timeout, form)
 
 
-@app.command(epilog="Example: authz policy reload --actor jo.doe --dry-run")
+@app.command(cls=SettingsVerb, epilog="Example: authz policy reload --actor jo.doe --dry-run")
 def reload(
     *,
     actor: ActorOption,

@@ -119,9 +119,13 @@ def _print_trial(trial: Trial, coverage: float, directory: Path) -> None:
             problem = _under(directory, outcome.problem())
             print_line(f"FAIL  {located(problem)}", "red")
     exercised = trial.rules - len(trial.unexercised)
+    failed = len(trial.failures)
     fields = [
         ("policy", trial.revision),
-        ("cases", f"{len(trial.outcomes)}, of which {len(trial.failures)} do not hold"),
+        (
+            "cases",
+            f"{len(trial.outcomes)}, of which {failed} {'does' if failed == 1 else 'do'} not hold",
+        ),
         ("rule coverage", f"{exercised} of {trial.rules} rules decide a case ({coverage:.1f} %)"),
     ]
     if trial.unexercised:

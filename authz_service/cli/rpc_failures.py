@@ -8,6 +8,7 @@ import grpc
 
 from authz_service.cli.codes import ExitCode
 from authz_service.cli.failures import CommandError
+from authz_service.cli.wording import START
 
 _CODES = {
     grpc.StatusCode.INVALID_ARGUMENT: ExitCode.USAGE,
@@ -54,7 +55,7 @@ def _silent(status: grpc.StatusCode, address: str) -> CommandError:
         f"no answer from {address} in time" if late else f"no service answers at {address}",
         code=ExitCode.UNAVAILABLE,
         reason="NO_ANSWER",
-        hint="start it with: authz serve; or name another with --address",
+        hint=f"{START}; or name another with --address",
     )
 
 

@@ -10,7 +10,7 @@ EXAMPLES = """Examples:
 
 authz serve --insecure-loopback
 
-authz serve --insecure-loopback --listen 127.0.0.1:6000 --registry-url sqlite:///demo.db
+authz serve --insecure-loopback --listen 127.0.0.1:6000 --registry-url sqlite:///var/demo/registry.db
 """
 
 _LOCATIONS, _TRIALS, _TUNING = "Where things are", "For trials on one machine", "Tuning"

@@ -12,6 +12,7 @@ from authz_service.cli.options import (
     Format,
     FormatOption,
     TimeoutOption,
+    require_address,
 )
 
 EXAMPLES = """Examples:
@@ -30,6 +31,7 @@ def status(
         typer.Option(
             envvar="AUTHZ_HTTP_LISTEN",
             metavar="HOST:PORT",
+            callback=require_address,
             help="Where the service answers HTTP.",
         ),
     ] = DEFAULT_HTTP_ADDRESS,

@@ -13,6 +13,7 @@ from authz_service.cli.healthcheck import status_or_silence
 from authz_service.cli.options import Format
 from authz_service.cli.output import print_fields, print_json, print_line
 from authz_service.cli.remote_policy import active_policy, policy_fields
+from authz_service.cli.wording import START
 
 _JOURNAL = {
     "records": "authz_journal_written_records_total",
@@ -67,8 +68,14 @@ def _overview(address: str, http_address: str, timeout_seconds: float) -> Overvi
         with connected(address, timeout_seconds) as service:
             policy, policy_silence = active_policy(service), ""
     except CommandError as failed:
-        policy, policy_silence = None, failed.message
+        policy, policy_silence = None, _silence_of_policy(failed)
     return Overview(address, health, "", console, policy, policy_silence)
+
+
+def _silence_of_policy(failed: CommandError) -> str:
+    """Return why the policy is not told; it may be for a reason that is not the policy's own."""
+    lost = failed.reason == "JOURNAL_UNAVAILABLE"
+    return "the journal cannot write" if lost else failed.message
 
 
 def _journal(console: ConsoleReading) -> dict[str, int | None]:
@@ -97,7 +104,7 @@ def _print(overview: Overview) -> None:
     serving = overview.health == "SERVING"
     print_line(f"{overview.health}  {overview.address}", "bold green" if serving else "bold red")
     if overview.silence:
-        print_line(f"{overview.silence}; start it with: authz serve", "red")
+        print_line(f"{overview.silence}; {START}", "red")
         return
     print_fields(_fields(overview))
 
@@ -109,7 +116,7 @@ def _fields(overview: Overview) -> list[tuple[str, str]]:
     if overview.policy is not None:
         fields += policy_fields(overview.policy)
     else:
-        fields.append(("policy", overview.policy_silence))
+        fields.append(("policy", f"not known ({overview.policy_silence})"))
     if console.silence:
         return [*fields, ("facts, journal", f"not known: {console.silence}")]
     return [

@@ -8,6 +8,7 @@ import typer
 
 from authz_service.cli import check, doctor, facts, healthcheck, policy, serve, status
 from authz_service.cli.failures import Boundary
+from authz_service.cli.known_settings import SettingsVerb
 
 app = typer.Typer(
     name="authz",
@@ -42,8 +43,8 @@ def root(
 
 
 app.command(epilog=serve.EXAMPLES)(serve.serve)
-app.command(epilog=check.EXAMPLES)(check.check)
-app.command(epilog=status.EXAMPLES)(status.status)
+app.command(cls=SettingsVerb, epilog=check.EXAMPLES)(check.check)
+app.command(cls=SettingsVerb, epilog=status.EXAMPLES)(status.status)
 app.add_typer(facts.app, name="facts")
 app.add_typer(policy.app, name="policy")
 app.command(epilog=doctor.EXAMPLES)(doctor.doctor)

@@ -19,8 +19,9 @@ from authz_service.facts.rows import Stored
 from authz_service.facts.sessions import Session
 from authz_service.facts.write_rules import check_entity, value_of
 from authz_service.operations.ports import Clock
+from authz_service.pdp.entities import Entity
 from authz_service.pdp.errors import StateError
-from authz_service.pdp.facts import Entity, Fact, FactReference
+from authz_service.pdp.facts import Fact, FactReference
 
 _LOCK_SECONDS: Final = 10.0
 _CHUNK: Final = 5000

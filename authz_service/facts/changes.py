@@ -14,7 +14,9 @@ from authz_service.facts.rows import (
     write_rows,
 )
 from authz_service.facts.sessions import Row, Session
-from authz_service.pdp.facts import Attendance, Entity, FactKind, FactReference, Subject
+from authz_service.pdp.entities import Attendance, Entity, Subject
+from authz_service.pdp.entity_words import FactKind
+from authz_service.pdp.facts import FactReference
 
 _FORGET_PARTICIPANTS = "DELETE FROM attendance_participants WHERE recording_id = ANY(:ids)"
 _NOTE_PARTICIPANT = (

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import orjson
 
-from authz_service.pdp import facts as f
+from authz_service.pdp import entities as e
+from authz_service.pdp import entity_words as w
 from authz_service.pdp.errors import FactsUnavailableError
 from authz_service.pdp.model import Action, Instant
 
@@ -23,11 +24,11 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 _fromisoformat = datetime.fromisoformat
 
 _ACTIONS: Final = {member.value: member for member in Action}
-_SUBJECT_KINDS: Final = {member.value: member for member in f.SubjectKind}
-_SUBJECT_STATUSES: Final = {member.value: member for member in f.SubjectStatus}
-_MODALITIES: Final = {member.value: member for member in f.Modality}
-_STATES: Final = {member.value: member for member in f.RecordingState}
-_PARTICIPANTS: Final = {member.value: member for member in f.ParticipantKind}
+_SUBJECT_KINDS: Final = {member.value: member for member in w.SubjectKind}
+_SUBJECT_STATUSES: Final = {member.value: member for member in w.SubjectStatus}
+_MODALITIES: Final = {member.value: member for member in w.Modality}
+_STATES: Final = {member.value: member for member in w.RecordingState}
+_PARTICIPANTS: Final = {member.value: member for member in w.ParticipantKind}
 
 
 def to_microseconds(instant: Instant) -> int:
@@ -40,7 +41,7 @@ def from_microseconds(microseconds: int) -> Instant:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
-def entity_of(kind: f.FactKind, value: str | bytes) -> Any:
+def entity_of(kind: w.FactKind, value: str | bytes) -> Any:
     """Return the stored entity of *kind*, of the type that goes with it.
 
     Raises:
@@ -63,14 +64,14 @@ def _actions(plain: Plain) -> tuple[Action, ...]:
     return tuple([_ACTIONS[name] for name in plain.get("actions", ())])
 
 
-def _tenant(plain: Plain) -> f.Tenant:
-    return f.Tenant(**plain)
+def _tenant(plain: Plain) -> e.Tenant:
+    return e.Tenant(**plain)
 
 
-def _subject(plain: Plain) -> f.Subject:
+def _subject(plain: Plain) -> e.Subject:
     get = plain.get
     born = get("birth_date")
-    return f.Subject(
+    return e.Subject(
         plain["id"],
         plain["tenant_id"],
         _SUBJECT_KINDS[plain["kind"]],
@@ -78,19 +79,19 @@ def _subject(plain: Plain) -> f.Subject:
         date.fromisoformat(born) if born else None,
         tuple(
             [
-                f.RoleAssignment(role["role"], _at(role, "valid_from"), _at(role, "valid_to"))
+                e.RoleAssignment(role["role"], _at(role, "valid_from"), _at(role, "valid_to"))
                 for role in get("roles", ())
             ]
         ),
-        tuple([f.Login(login["issuer"], login["subject"]) for login in get("logins", ())]),
+        tuple([e.Login(login["issuer"], login["subject"]) for login in get("logins", ())]),
         tuple(get("same_person_as", ())),
         tuple(get("family", ())),
     )
 
 
-def _consultation(plain: Plain) -> f.Consultation:
+def _consultation(plain: Plain) -> e.Consultation:
     modality = plain.get("modality")
-    return f.Consultation(
+    return e.Consultation(
         plain["id"],
         plain["tenant_id"],
         plain.get("patient_id"),
@@ -100,9 +101,9 @@ def _consultation(plain: Plain) -> f.Consultation:
     )
 
 
-def _recording(plain: Plain) -> f.Recording:
+def _recording(plain: Plain) -> e.Recording:
     get = plain.get
-    return f.Recording(
+    return e.Recording(
         plain["id"],
         plain["tenant_id"],
         _STATES[plain["state"]],
@@ -118,17 +119,17 @@ def _recording(plain: Plain) -> f.Recording:
     )
 
 
-def _hold(plain: Plain) -> f.Hold:
-    return f.Hold(plain["matter_id"], f.HoldKind(plain["kind"]), tuple(plain.get("viewers", ())))
+def _hold(plain: Plain) -> e.Hold:
+    return e.Hold(plain["matter_id"], w.HoldKind(plain["kind"]), tuple(plain.get("viewers", ())))
 
 
-def _attendance(plain: Plain) -> f.Attendance:
-    return f.Attendance(plain["id"], tuple([_one(who) for who in plain.get("participants", ())]))
+def _attendance(plain: Plain) -> e.Attendance:
+    return e.Attendance(plain["id"], tuple([_one(who) for who in plain.get("participants", ())]))
 
 
-def _one(plain: Plain) -> f.Participant:
+def _one(plain: Plain) -> e.Participant:
     joined, left = plain.get("joined_at"), plain.get("left_at")
-    return f.Participant(
+    return e.Participant(
         plain["subject_id"],
         _PARTICIPANTS[plain["kind"]],
         _fromisoformat(joined) if joined else None,
@@ -136,11 +137,11 @@ def _one(plain: Plain) -> f.Participant:
     )
 
 
-def _delegation(plain: Plain) -> f.Delegation:
+def _delegation(plain: Plain) -> e.Delegation:
     review = plain.get("competence_review")
-    return f.Delegation(
+    return e.Delegation(
         plain["id"],
-        f.DelegationKind(plain["kind"]),
+        w.DelegationKind(plain["kind"]),
         plain.get("patient_id"),
         plain.get("delegate_id"),
         _actions(plain),
@@ -148,14 +149,14 @@ def _delegation(plain: Plain) -> f.Delegation:
         _at(plain, "valid_to"),
         _at(plain, "revoked_at"),
         _at(plain, "patient_consented_at"),
-        f.CompetenceReview(_fromisoformat(review["at"]), f.CompetenceOutcome(review["outcome"]))
+        e.CompetenceReview(_fromisoformat(review["at"]), w.CompetenceOutcome(review["outcome"]))
         if review
         else None,
     )
 
 
-def _block(plain: Plain) -> f.Block:
-    return f.Block(
+def _block(plain: Plain) -> e.Block:
+    return e.Block(
         plain["id"],
         plain["patient_id"],
         plain["delegate_id"],
@@ -164,10 +165,10 @@ def _block(plain: Plain) -> f.Block:
     )
 
 
-def _relationship(plain: Plain) -> f.Relationship:
-    return f.Relationship(
+def _relationship(plain: Plain) -> e.Relationship:
+    return e.Relationship(
         plain["id"],
-        f.RelationshipKind(plain["kind"]),
+        w.RelationshipKind(plain["kind"]),
         plain.get("patient_id"),
         plain.get("staff_id"),
         _at(plain, "valid_from"),
@@ -175,12 +176,12 @@ def _relationship(plain: Plain) -> f.Relationship:
     )
 
 
-def _grant(plain: Plain) -> f.Grant:
+def _grant(plain: Plain) -> e.Grant:
     get = plain.get
     ground, review = get("ground"), get("review")
-    return f.Grant(
+    return e.Grant(
         plain["id"],
-        f.GrantKind(plain["kind"]),
+        w.GrantKind(plain["kind"]),
         get("subject_id"),
         get("recording_id"),
         get("patient_id"),
@@ -189,34 +190,34 @@ def _grant(plain: Plain) -> f.Grant:
         _at(plain, "valid_to"),
         _at(plain, "revoked_at"),
         get("matter_id"),
-        f.EmergencyGround(ground) if ground else None,
+        w.EmergencyGround(ground) if ground else None,
         get("reason"),
         get("approved_by"),
-        f.GrantReview(
-            _fromisoformat(review["at"]), review["by"], f.ReviewVerdict(review["verdict"])
+        e.GrantReview(
+            _fromisoformat(review["at"]), review["by"], w.ReviewVerdict(review["verdict"])
         )
         if review
         else None,
     )
 
 
-def _consent(plain: Plain) -> f.Consent:
-    return f.Consent(
+def _consent(plain: Plain) -> e.Consent:
+    return e.Consent(
         plain["id"],
         plain["patient_id"],
-        f.ConsentScope(plain["scope"]),
-        f.ConsentStatus(plain["status"]),
+        w.ConsentScope(plain["scope"]),
+        w.ConsentStatus(plain["status"]),
         _at(plain, "effective_at"),
     )
 
 
-def _containment(plain: Plain) -> f.Containment:
+def _containment(plain: Plain) -> e.Containment:
     get, scope = plain.get, plain["scope"]
     audience, action = scope.get("audience"), scope.get("action")
-    return f.Containment(
+    return e.Containment(
         plain["id"],
-        f.ContainmentScope(
-            f.Audience(audience) if audience else None,
+        e.ContainmentScope(
+            w.Audience(audience) if audience else None,
             scope.get("tenant_id"),
             _ACTIONS[action] if action else None,
             scope.get("created_by_release"),
@@ -232,16 +233,16 @@ def _containment(plain: Plain) -> f.Containment:
     )
 
 
-_READERS: Final[dict[f.FactKind, Callable[[Plain], f.Entity]]] = {
-    f.FactKind.TENANT: _tenant,
-    f.FactKind.SUBJECT: _subject,
-    f.FactKind.CONSULTATION: _consultation,
-    f.FactKind.RECORDING: _recording,
-    f.FactKind.ATTENDANCE: _attendance,
-    f.FactKind.DELEGATION: _delegation,
-    f.FactKind.BLOCK: _block,
-    f.FactKind.RELATIONSHIP: _relationship,
-    f.FactKind.GRANT: _grant,
-    f.FactKind.CONSENT: _consent,
-    f.FactKind.CONTAINMENT: _containment,
+_READERS: Final[dict[w.FactKind, Callable[[Plain], e.Entity]]] = {
+    w.FactKind.TENANT: _tenant,
+    w.FactKind.SUBJECT: _subject,
+    w.FactKind.CONSULTATION: _consultation,
+    w.FactKind.RECORDING: _recording,
+    w.FactKind.ATTENDANCE: _attendance,
+    w.FactKind.DELEGATION: _delegation,
+    w.FactKind.BLOCK: _block,
+    w.FactKind.RELATIONSHIP: _relationship,
+    w.FactKind.GRANT: _grant,
+    w.FactKind.CONSENT: _consent,
+    w.FactKind.CONTAINMENT: _containment,
 }

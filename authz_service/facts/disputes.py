@@ -12,7 +12,8 @@ from typing import Final
 from authz_service.facts.changes import Change
 from authz_service.facts.recordings import judged
 from authz_service.facts.sessions import Session
-from authz_service.pdp.facts import FactKind, Recording, Subject
+from authz_service.pdp.entities import Recording, Subject
+from authz_service.pdp.entity_words import FactKind
 
 _BOOKED: Final = "SELECT id FROM recordings WHERE consultation_id = ANY(:ids)"
 _OWNED: Final = "SELECT id FROM recordings WHERE owner_id = ANY(:ids)"

@@ -11,7 +11,7 @@ from authz_service.facts.database import Access, Database
 from authz_service.facts.pages import all_facts
 from authz_service.facts.revisions import state
 from authz_service.pdp.entity_plain import fact_to_plain
-from authz_service.pdp.facts import FactKind
+from authz_service.pdp.entity_words import FactKind
 
 _LOCK_SECONDS: Final = 2.0
 

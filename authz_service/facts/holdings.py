@@ -7,13 +7,8 @@ from collections.abc import Iterable, Mapping
 from authz_service.facts.reader import CONTAINMENTS_KEY, Key, Value
 from authz_service.facts.shelf import Shelf
 from authz_service.operations.ports import FactsQuestion
-from authz_service.pdp.facts import (
-    Containment,
-    Facts,
-    PatientFacts,
-    RecordingFacts,
-    SubjectFacts,
-)
+from authz_service.pdp.entities import Containment
+from authz_service.pdp.facts import Facts, PatientFacts, RecordingFacts, SubjectFacts
 
 
 class Holdings:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, NoReturn
 
 from authz_service.facts.write_rules import MAX_FACTS
+from authz_service.pdp.entities import Entity
 from authz_service.pdp.entity_plain import fact_from_plain
+from authz_service.pdp.entity_words import FactKind
 from authz_service.pdp.errors import InvalidRequestError, Violation
-from authz_service.pdp.facts import Entity, Fact, FactKind
+from authz_service.pdp.facts import Fact
 
 _MAX_LINE_BYTES: Final = 4 * 1024 * 1024
 

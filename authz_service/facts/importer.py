@@ -41,6 +41,7 @@ class ImportSummary:
         skipped: How many were left out because a later observation is stored.
         unchanged: How many were stored already, word for word.
         resumed_after: The last line that an earlier import of the same file had done; 0 for none.
+        written_before: How many of `written` an earlier import of the same file wrote.
         finished: Whether all lines are done.
         problem: What stopped it, as ``file:line: field: text``; None where nothing did.
     """
@@ -51,6 +52,7 @@ class ImportSummary:
     skipped: int = 0
     unchanged: int = 0
     resumed_after: int = 0
+    written_before: int = 0
     finished: bool = False
     problem: str | None = None
 
@@ -161,7 +163,7 @@ def _progress(session: Session, digest: str, name: str) -> ImportSummary:
     if row is None:
         return ImportSummary(name)
     lines, finished, written, skipped, unchanged = row
-    return ImportSummary(name, lines, written, skipped, unchanged, lines, bool(finished))
+    return ImportSummary(name, lines, written, skipped, unchanged, lines, written, bool(finished))
 
 
 def _check_alone(session: Session, digest: str, summary: ImportSummary) -> None:

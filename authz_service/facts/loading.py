@@ -13,15 +13,9 @@ from authz_service.facts.revisions import STATE, checked_state
 from authz_service.facts.rows import made_fact
 from authz_service.facts.sessions import Query, Row, Session
 from authz_service.pdp.assembly import patient_facts, subject_facts
-from authz_service.pdp.facts import (
-    Containment,
-    Fact,
-    FactKind,
-    PatientFacts,
-    RecordingFacts,
-    Subject,
-    Tenant,
-)
+from authz_service.pdp.entities import Containment, Subject, Tenant
+from authz_service.pdp.entity_words import FactKind
+from authz_service.pdp.facts import Fact, PatientFacts, RecordingFacts
 
 _GRANTS_ON_RECORDINGS: Final = Query(
     "SELECT recording_id, value, source, observed_at, revision FROM grants"

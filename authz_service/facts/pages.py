@@ -8,7 +8,9 @@ from typing import Final
 from authz_service.facts.rows import made_fact
 from authz_service.facts.schema import PLURALS
 from authz_service.facts.sessions import Row, Session
-from authz_service.pdp.facts import Entity, Fact, FactKind
+from authz_service.pdp.entities import Entity
+from authz_service.pdp.entity_words import FactKind
+from authz_service.pdp.facts import Fact
 
 PAGE: Final = 1000
 

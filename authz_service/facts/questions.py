@@ -7,13 +7,8 @@ from typing import cast
 
 from authz_service.facts.reader import CONTAINMENTS_KEY, Key, Load
 from authz_service.operations.ports import FactsQuestion
-from authz_service.pdp.facts import (
-    Containment,
-    Facts,
-    PatientFacts,
-    RecordingFacts,
-    SubjectFacts,
-)
+from authz_service.pdp.entities import Containment
+from authz_service.pdp.facts import Facts, PatientFacts, RecordingFacts, SubjectFacts
 
 
 def keys_of(questions: Sequence[FactsQuestion]) -> set[Key]:

@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
-from authz_service.pdp.facts import Containment, PatientFacts, RecordingFacts, SubjectFacts
+from authz_service.pdp.entities import Containment
+from authz_service.pdp.facts import PatientFacts, RecordingFacts, SubjectFacts
 
 KeySpace = Literal["subject", "recording", "patient", "containments"]
 """The kinds of values that a check rests on."""

@@ -10,17 +10,9 @@ from authz_service.facts.rows import made_fact
 from authz_service.facts.sessions import Query, Row, Session
 from authz_service.pdp.assembly import recording_facts
 from authz_service.pdp.corroboration import standing
-from authz_service.pdp.facts import (
-    Fact,
-    FactKind,
-    Grant,
-    PatientFacts,
-    RecordingFacts,
-    Standing,
-    Subject,
-    SubjectKind,
-    SubjectStatus,
-)
+from authz_service.pdp.entities import Grant, Subject
+from authz_service.pdp.entity_words import FactKind, SubjectKind, SubjectStatus
+from authz_service.pdp.facts import Fact, PatientFacts, RecordingFacts, Standing
 
 COLUMNS: Final = (
     "r.id, r.value, r.source, r.observed_at, r.revision,"

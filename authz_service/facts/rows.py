@@ -11,8 +11,10 @@ import orjson
 from authz_service.facts.decoding import entity_of, from_microseconds, to_microseconds
 from authz_service.facts.schema import FACT_TABLES, LOOKUPS
 from authz_service.facts.sessions import Row, Session
+from authz_service.pdp.entities import Attendance, Entity, Subject
 from authz_service.pdp.entity_plain import entity_to_plain
-from authz_service.pdp.facts import Attendance, Entity, Fact, FactKind, FactReference, Subject
+from authz_service.pdp.entity_words import FactKind
+from authz_service.pdp.facts import Fact, FactReference
 
 COLUMNS: Final[dict[FactKind, tuple[str, ...]]] = {
     kind: tuple(column.name for column in table.columns) for kind, table in FACT_TABLES.items()

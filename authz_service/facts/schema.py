@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, Text
 
-from authz_service.pdp.facts import FactKind
+from authz_service.pdp.entity_words import FactKind
 
 SCHEMA_VERSION: Final = "0001"
 """The migration that made the tables below."""

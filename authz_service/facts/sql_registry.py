@@ -15,8 +15,9 @@ from authz_service.facts.revisions import state
 from authz_service.facts.rows import fact_of, stored_rows
 from authz_service.facts.writing import Written, conflicting, delete_facts, write_facts
 from authz_service.operations.ports import Clock, Resolution, WriteOutcome
+from authz_service.pdp.entities import Entity
 from authz_service.pdp.errors import FactsUnavailableError
-from authz_service.pdp.facts import Entity, Fact, FactReference
+from authz_service.pdp.facts import Fact, FactReference
 
 log = structlog.get_logger(__name__)
 

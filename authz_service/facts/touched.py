@@ -9,15 +9,8 @@ from authz_service.facts.changes import Change
 from authz_service.facts.key_text import EVERYTHING
 from authz_service.facts.links import Links
 from authz_service.facts.reader import CONTAINMENTS_KEY, Key
-from authz_service.pdp.facts import (
-    Block,
-    Consent,
-    Delegation,
-    Entity,
-    FactKind,
-    Grant,
-    Relationship,
-)
+from authz_service.pdp.entities import Block, Consent, Delegation, Entity, Grant, Relationship
+from authz_service.pdp.entity_words import FactKind
 
 Keys = frozenset[Key]
 

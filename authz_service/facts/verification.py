@@ -13,15 +13,9 @@ from authz_service.facts.recordings import COLUMNS, TABLES, Judged, judged_rows
 from authz_service.facts.revisions import state
 from authz_service.facts.schema import PLURALS
 from authz_service.facts.sessions import Session
-from authz_service.pdp.facts import (
-    Consultation,
-    Containment,
-    Entity,
-    FactKind,
-    ParticipantKind,
-    Standing,
-    Subject,
-)
+from authz_service.pdp.entities import Consultation, Containment, Entity, Subject
+from authz_service.pdp.entity_words import FactKind, ParticipantKind
+from authz_service.pdp.facts import Standing
 from authz_service.pdp.model import Instant
 
 _LOCK_SECONDS: Final = 2.0

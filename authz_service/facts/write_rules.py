@@ -8,25 +8,21 @@ from typing import Final
 
 from authz_service.facts.decoding import entity_of, to_microseconds
 from authz_service.facts.rows import Stored, canonical
-from authz_service.pdp.errors import InvalidRequestError, StateError, Violation
-from authz_service.pdp.facts import (
+from authz_service.pdp.entities import (
     ENTITY_TYPES,
-    CompetenceOutcome,
     Consent,
-    ConsentStatus,
     Containment,
     ContainmentScope,
     Delegation,
     Entity,
-    Fact,
-    FactKind,
-    FactReference,
     Grant,
     Recording,
     Subject,
-    SubjectStatus,
     Tenant,
 )
+from authz_service.pdp.entity_words import CompetenceOutcome, ConsentStatus, FactKind, SubjectStatus
+from authz_service.pdp.errors import InvalidRequestError, StateError, Violation
+from authz_service.pdp.facts import Fact, FactReference
 from authz_service.pdp.model import Instant
 
 MAX_FACTS: Final = 1000

@@ -29,7 +29,9 @@ from authz_service.facts.write_rules import (
     judge,
     value_of,
 )
-from authz_service.pdp.facts import Entity, Fact, FactKind, FactReference, Standing
+from authz_service.pdp.entities import Entity
+from authz_service.pdp.entity_words import FactKind
+from authz_service.pdp.facts import Fact, FactReference, Standing
 from authz_service.pdp.model import Instant
 
 _OF_ONE_RECORDING = (FactKind.RECORDING, FactKind.ATTENDANCE)

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from authz_service.pdp.entity_words import FactKind
 from authz_service.pdp.errors import CallerNotAllowedError
-from authz_service.pdp.facts import FactKind
 from authz_service.pdp.model import Action, PurposeOfUse, is_id
 
 LOOPBACK = "loopback"

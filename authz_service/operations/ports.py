@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from authz_service.operations.records import Record
+from authz_service.pdp.entities import Entity
 from authz_service.pdp.errors import PolicyProblem
-from authz_service.pdp.facts import Entity, Fact, FactReference, Facts
+from authz_service.pdp.facts import Fact, FactReference, Facts
 from authz_service.pdp.model import Instant
 from authz_service.pdp.ruleset import Ruleset
 

@@ -11,8 +11,9 @@ import structlog
 
 from authz_service.operations.ports import Clock, FactsRegistry, Journal, Resolution, WriteOutcome
 from authz_service.operations.records import CallContext, EventRecord
+from authz_service.pdp.entities import Entity
 from authz_service.pdp.errors import JournalUnavailableError
-from authz_service.pdp.facts import Entity, Fact, FactReference
+from authz_service.pdp.facts import Fact, FactReference
 
 log = structlog.get_logger(__name__)
 

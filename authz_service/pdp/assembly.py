@@ -11,7 +11,7 @@ from typing import TypeVar, cast
 from zoneinfo import ZoneInfo
 
 from authz_service.pdp.corroboration import attribute
-from authz_service.pdp.facts import (
+from authz_service.pdp.entities import (
     Attendance,
     Block,
     Consent,
@@ -19,18 +19,20 @@ from authz_service.pdp.facts import (
     Containment,
     Delegation,
     Entity,
-    Fact,
-    FactKind,
-    FactReference,
-    Facts,
     Grant,
-    PatientFacts,
     Recording,
-    RecordingFacts,
     Relationship,
     Subject,
-    SubjectFacts,
     Tenant,
+)
+from authz_service.pdp.entity_words import FactKind
+from authz_service.pdp.facts import (
+    Fact,
+    FactReference,
+    Facts,
+    PatientFacts,
+    RecordingFacts,
+    SubjectFacts,
 )
 from authz_service.pdp.model import Instant
 

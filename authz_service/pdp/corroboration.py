@@ -6,17 +6,9 @@ witnesses. In June 2020 one of them was wrong; a gate that asked it alone would 
 
 from __future__ import annotations
 
-from authz_service.pdp.facts import (
-    Attendance,
-    Attribution,
-    Consultation,
-    Fact,
-    ParticipantKind,
-    PatientFacts,
-    Recording,
-    RecordingFacts,
-    Standing,
-)
+from authz_service.pdp.entities import Attendance, Consultation, Recording
+from authz_service.pdp.entity_words import ParticipantKind
+from authz_service.pdp.facts import Attribution, Fact, PatientFacts, RecordingFacts, Standing
 
 
 def attribute(

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from authz_service.pdp.facts import (
-    CompetenceOutcome,
-    Delegation,
-    DelegationKind,
-    Fact,
-    PatientFacts,
-    SubjectStatus,
-)
+from authz_service.pdp.entities import Delegation
+from authz_service.pdp.entity_words import CompetenceOutcome, DelegationKind, SubjectStatus
+from authz_service.pdp.facts import Fact, PatientFacts
 from authz_service.pdp.model import Action, Instant, Relation
 from authz_service.pdp.reasons import Obstacle
 

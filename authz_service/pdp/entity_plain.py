@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
+from authz_service.pdp import entities as e
+from authz_service.pdp import entity_words as w
 from authz_service.pdp import facts as f
 from authz_service.pdp.errors import InvalidRequestError, Violation
 from authz_service.pdp.model import Action
@@ -45,7 +47,7 @@ __all__ = [
 ]
 
 
-def fact_from_plain(plain: Plain, path: str = "") -> f.Fact[f.Entity]:
+def fact_from_plain(plain: Plain, path: str = "") -> f.Fact[e.Entity]:
     """Return the fact that *plain* holds: one entity, `source` and `observed_at`.
 
     Args:
@@ -67,7 +69,7 @@ def fact_from_plain(plain: Plain, path: str = "") -> f.Fact[f.Entity]:
     return f.Fact(entity, source, observed_at)
 
 
-def entity_from_plain(kind: f.FactKind, plain: Plain) -> f.Entity:
+def entity_from_plain(kind: w.FactKind, plain: Plain) -> e.Entity:
     """Return the entity of *kind* that *plain* holds.
 
     Raises:
@@ -79,7 +81,7 @@ def entity_from_plain(kind: f.FactKind, plain: Plain) -> f.Entity:
         raise InvalidRequestError(Violation(wrong.path, wrong.text)) from None
 
 
-def fact_to_plain(fact: f.Fact[f.Entity], *, long_names: bool = False) -> dict[str, Plain]:
+def fact_to_plain(fact: f.Fact[e.Entity], *, long_names: bool = False) -> dict[str, Plain]:
     """Return *fact* as JSON knows it; with *long_names* enum values carry their type's prefix."""
     return {
         fact.kind.value: entity_to_plain(fact.entity, long_names=long_names),
@@ -88,12 +90,12 @@ def fact_to_plain(fact: f.Fact[f.Entity], *, long_names: bool = False) -> dict[s
     }
 
 
-def entity_to_plain(entity: f.Entity, *, long_names: bool = False) -> dict[str, Plain]:
+def entity_to_plain(entity: e.Entity, *, long_names: bool = False) -> dict[str, Plain]:
     """Return *entity* as JSON knows it, fields that hold nothing left out."""
     return _write(entity, long_names)
 
 
-def _kind_of(plain: Plain) -> f.FactKind:
+def _kind_of(plain: Plain) -> w.FactKind:
     """Return the kind of the one entity that *plain* holds."""
     if not isinstance(plain, dict):
         raise Malformed("is not an object")
@@ -106,13 +108,13 @@ def _kind_of(plain: Plain) -> f.FactKind:
             f"holds {len(kinds)} entities; a fact holds exactly one of "
             + ", ".join(sorted(_KIND_NAMES))
         )
-    return f.FactKind(kinds[0])
+    return w.FactKind(kinds[0])
 
 
-def _read_entity(kind: f.FactKind, plain: Plain) -> f.Entity:
+def _read_entity(kind: w.FactKind, plain: Plain) -> e.Entity:
     """Read one entity; the path of what is malformed begins with its kind."""
     try:
-        return cast("f.Entity", _read(f.ENTITY_TYPES[kind], plain))
+        return cast("e.Entity", _read(e.ENTITY_TYPES[kind], plain))
     except Malformed as wrong:
         wrong.path = f"{kind.value}.{wrong.path}".rstrip(".")
         raise
@@ -153,52 +155,52 @@ def _object(made: type) -> Codec:
     return Codec(lambda plain: _read(made, plain), _write)
 
 
-def _read_scope(plain: Plain) -> f.ContainmentScope:
+def _read_scope(plain: Plain) -> e.ContainmentScope:
     """Read the scope of a containment; one that sets no field would cover everything."""
-    scope = cast("f.ContainmentScope", _read(f.ContainmentScope, plain))
-    if scope == f.ContainmentScope():
+    scope = cast("e.ContainmentScope", _read(e.ContainmentScope, plain))
+    if scope == e.ContainmentScope():
         raise Malformed("sets no field; a scope sets at least one")
     return scope
 
 
 _SCOPE = Codec(_read_scope, _write)
 _FIELDS: dict[type, Mapping[str, Codec]] = {
-    f.Tenant: {
+    e.Tenant: {
         "id": required(ID),
         "time_zone": required(TIME_ZONE),
         "proxy_restricted_from_age": age(default=11),
         "proxy_suspended_from_age": age(default=16),
     },
-    f.RoleAssignment: {"role": required(ID), **INTERVAL},
-    f.Login: {"issuer": required(TEXT), "subject": required(TEXT)},
-    f.Subject: {
+    e.RoleAssignment: {"role": required(ID), **INTERVAL},
+    e.Login: {"issuer": required(TEXT), "subject": required(TEXT)},
+    e.Subject: {
         "id": required(ID),
         "tenant_id": required(ID),
-        "kind": required(one_of(f.SubjectKind)),
-        "status": required(one_of(f.SubjectStatus)),
+        "kind": required(one_of(w.SubjectKind)),
+        "status": required(one_of(w.SubjectStatus)),
         "birth_date": DATE,
-        "roles": list_of(_object(f.RoleAssignment)),
-        "logins": list_of(_object(f.Login)),
+        "roles": list_of(_object(e.RoleAssignment)),
+        "logins": list_of(_object(e.Login)),
         "same_person_as": IDS,
         "family": IDS,
     },
-    f.Consultation: {
+    e.Consultation: {
         "id": required(ID),
         "tenant_id": required(ID),
         "patient_id": ID,
-        "modality": one_of(f.Modality),
+        "modality": one_of(w.Modality),
         "started_at": INSTANT,
         "ended_at": INSTANT,
     },
-    f.Hold: {
+    e.Hold: {
         "matter_id": required(ID),
-        "kind": required(one_of(f.HoldKind)),
+        "kind": required(one_of(w.HoldKind)),
         "viewers": IDS,
     },
-    f.Recording: {
+    e.Recording: {
         "id": required(ID),
         "tenant_id": required(ID),
-        "state": required(one_of(f.RecordingState)),
+        "state": required(one_of(w.RecordingState)),
         "consultation_id": ID,
         "owner_id": ID,
         "sealed": BOOL,
@@ -207,51 +209,51 @@ _FIELDS: dict[type, Mapping[str, Codec]] = {
         "created_at": INSTANT,
         "created_by_release": TEXT,
         "retention_until": INSTANT,
-        "holds": list_of(_object(f.Hold)),
+        "holds": list_of(_object(e.Hold)),
     },
-    f.Participant: {
+    e.Participant: {
         "subject_id": required(ID),
-        "kind": required(one_of(f.ParticipantKind)),
+        "kind": required(one_of(w.ParticipantKind)),
         "joined_at": INSTANT,
         "left_at": INSTANT,
     },
-    f.Attendance: {"id": required(ID), "participants": list_of(_object(f.Participant))},
-    f.CompetenceReview: {
+    e.Attendance: {"id": required(ID), "participants": list_of(_object(e.Participant))},
+    e.CompetenceReview: {
         "at": required(INSTANT),
-        "outcome": required(one_of(f.CompetenceOutcome)),
+        "outcome": required(one_of(w.CompetenceOutcome)),
     },
-    f.Delegation: {
+    e.Delegation: {
         "id": required(ID),
-        "kind": required(one_of(f.DelegationKind)),
+        "kind": required(one_of(w.DelegationKind)),
         "patient_id": ID,
         "delegate_id": ID,
         "actions": ACTIONS,
         **INTERVAL,
         "revoked_at": INSTANT,
         "patient_consented_at": INSTANT,
-        "competence_review": _object(f.CompetenceReview),
+        "competence_review": _object(e.CompetenceReview),
     },
-    f.Block: {
+    e.Block: {
         "id": required(ID),
         "patient_id": required(ID),
         "delegate_id": required(ID),
         **INTERVAL,
     },
-    f.Relationship: {
+    e.Relationship: {
         "id": required(ID),
-        "kind": required(one_of(f.RelationshipKind)),
+        "kind": required(one_of(w.RelationshipKind)),
         "patient_id": ID,
         "staff_id": ID,
         **INTERVAL,
     },
-    f.GrantReview: {
+    e.GrantReview: {
         "at": required(INSTANT),
         "by": required(ID),
-        "verdict": required(one_of(f.ReviewVerdict)),
+        "verdict": required(one_of(w.ReviewVerdict)),
     },
-    f.Grant: {
+    e.Grant: {
         "id": required(ID),
-        "kind": required(one_of(f.GrantKind)),
+        "kind": required(one_of(w.GrantKind)),
         "subject_id": ID,
         "recording_id": ID,
         "patient_id": ID,
@@ -259,20 +261,20 @@ _FIELDS: dict[type, Mapping[str, Codec]] = {
         **INTERVAL,
         "revoked_at": INSTANT,
         "matter_id": ID,
-        "ground": one_of(f.EmergencyGround),
+        "ground": one_of(w.EmergencyGround),
         "reason": TEXT,
         "approved_by": ID,
-        "review": _object(f.GrantReview),
+        "review": _object(e.GrantReview),
     },
-    f.Consent: {
+    e.Consent: {
         "id": required(ID),
         "patient_id": required(ID),
-        "scope": required(one_of(f.ConsentScope)),
-        "status": required(one_of(f.ConsentStatus)),
+        "scope": required(one_of(w.ConsentScope)),
+        "status": required(one_of(w.ConsentStatus)),
         "effective_at": INSTANT,
     },
-    f.ContainmentScope: {
-        "audience": one_of(f.Audience),
+    e.ContainmentScope: {
+        "audience": one_of(w.Audience),
         "tenant_id": ID,
         "action": one_of(Action),
         "created_by_release": TEXT,
@@ -280,7 +282,7 @@ _FIELDS: dict[type, Mapping[str, Codec]] = {
         "created_from": INSTANT,
         "created_to": INSTANT,
     },
-    f.Containment: {
+    e.Containment: {
         "id": required(ID),
         "scope": required(_SCOPE),
         "reason": TEXT,
@@ -291,5 +293,5 @@ _FIELDS: dict[type, Mapping[str, Codec]] = {
     },
 }
 
-_KIND_NAMES = frozenset(kind.value for kind in f.FactKind)
+_KIND_NAMES = frozenset(kind.value for kind in w.FactKind)
 _FACT_FIELDS = _KIND_NAMES | {"source", "observed_at", "revision"}

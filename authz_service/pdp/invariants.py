@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from authz_service.pdp.corroboration import standing
-from authz_service.pdp.facts import (
+from authz_service.pdp.entities import ContainmentScope, Recording
+from authz_service.pdp.entity_words import (
     Audience,
-    ContainmentScope,
-    Facts,
     HoldKind,
-    PatientFacts,
-    Recording,
-    RecordingFacts,
     RecordingState,
-    Standing,
     SubjectKind,
     SubjectStatus,
 )
+from authz_service.pdp.facts import Facts, PatientFacts, RecordingFacts, Standing
 from authz_service.pdp.model import AccessRequest, Action, Condition, Instant, Reason, Situation
 from authz_service.pdp.relations import Relations
 

@@ -10,17 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from authz_service.pdp.delegations import delegated, delegations_of, in_force, is_blocked
-from authz_service.pdp.facts import (
-    Fact,
-    Facts,
-    Grant,
-    GrantKind,
-    ParticipantKind,
-    PatientFacts,
-    RecordingFacts,
-    SubjectFacts,
-    SubjectKind,
-)
+from authz_service.pdp.entities import Grant
+from authz_service.pdp.entity_words import GrantKind, ParticipantKind, SubjectKind
+from authz_service.pdp.facts import Fact, Facts, PatientFacts, RecordingFacts, SubjectFacts
 from authz_service.pdp.model import AccessRequest, Action, Evidence, Instant, Relation
 from authz_service.pdp.reasons import Obstacle
 

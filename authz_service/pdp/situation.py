@@ -5,15 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 from authz_service.pdp.delegations import delegations_of, in_force
-from authz_service.pdp.facts import (
+from authz_service.pdp.entities import Subject
+from authz_service.pdp.entity_words import (
     CompetenceOutcome,
     ConsentScope,
     ConsentStatus,
-    Facts,
-    PatientFacts,
-    Subject,
     SubjectKind,
 )
+from authz_service.pdp.facts import Facts, PatientFacts
 from authz_service.pdp.model import AccessRequest, Assurance, Condition, Instant, Situation
 from authz_service.pdp.reasons import Obstacle
 from authz_service.pdp.relations import Relations

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from authz_service.pdp.entities import Entity
 from authz_service.pdp.entity_plain import fact_from_plain, parse_instant
+from authz_service.pdp.entity_words import FactKind
 from authz_service.pdp.errors import InvalidRequestError
-from authz_service.pdp.facts import Entity, Fact, FactKind
+from authz_service.pdp.facts import Fact
 from authz_service.pdp.model import (
     AccessRequest,
     Action,

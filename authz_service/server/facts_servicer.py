@@ -13,9 +13,11 @@ from authz_service.api.v1 import facts_pb2 as pb
 from authz_service.api.v1 import facts_pb2_grpc as grpc_api
 from authz_service.operations.ports import FactsRegistry
 from authz_service.operations.write_facts import MAX_FACTS, WriteFacts
+from authz_service.pdp.entities import Entity
 from authz_service.pdp.entity_plain import fact_from_plain, fact_to_plain
+from authz_service.pdp.entity_words import FactKind
 from authz_service.pdp.errors import InvalidRequestError, Violation
-from authz_service.pdp.facts import Entity, Fact, FactKind, FactReference
+from authz_service.pdp.facts import Fact, FactReference
 from authz_service.pdp.model import is_id
 from authz_service.server.call import Call
 from authz_service.server.convert import check_instants, require_actor

@@ -12,8 +12,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from authz_service.pdp.assembly import World
 from authz_service.pdp.corroboration import corroborated_patient_id
 from authz_service.pdp.decide import decide
+from authz_service.pdp.entities import Entity, Recording
 from authz_service.pdp.entity_plain import fact_from_plain, parse_instant
-from authz_service.pdp.facts import Entity, Fact, FactReference, Recording
+from authz_service.pdp.facts import Fact, FactReference
 from authz_service.pdp.model import (
     AccessRequest,
     Action,

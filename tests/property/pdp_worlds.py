@@ -7,6 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from authz_service.pdp import entities as e
+from authz_service.pdp import entity_words as w
 from authz_service.pdp import facts as f
 from authz_service.pdp.model import (
     AccessRequest,
@@ -56,13 +58,13 @@ class Open:
 
 OPEN = Open()
 
-ROLE = st.builds(f.RoleAssignment, _ROLES, _FROM, _TO)
+ROLE = st.builds(e.RoleAssignment, _ROLES, _FROM, _TO)
 SUBJECTS = st.builds(
-    f.Subject,
+    e.Subject,
     _AN_ID,
     st.sampled_from(_TENANTS),
-    st.sampled_from((f.SubjectKind.PATIENT, f.SubjectKind.PATIENT, *f.SubjectKind)),
-    st.sampled_from((f.SubjectStatus.ACTIVE,) * 5 + tuple(f.SubjectStatus)),
+    st.sampled_from((w.SubjectKind.PATIENT, w.SubjectKind.PATIENT, *w.SubjectKind)),
+    st.sampled_from((w.SubjectStatus.ACTIVE,) * 5 + tuple(w.SubjectStatus)),
     _BORN,
     st.lists(ROLE, max_size=2).map(tuple),
     st.just(()),
@@ -70,19 +72,19 @@ SUBJECTS = st.builds(
     st.just(()) | _FEW,
 )
 CONSULTATIONS = st.builds(
-    f.Consultation,
+    e.Consultation,
     st.sampled_from(("c1", "c2")),
     st.sampled_from(_TENANTS),
     _PATIENT | st.none(),
     st.none(),
     st.sampled_from((INSTANTS[0], INSTANTS[0], None)),
 )
-_HOLDS = st.builds(f.Hold, st.sampled_from(("m1", "m2")), st.sampled_from(f.HoldKind), _FEW)
+_HOLDS = st.builds(e.Hold, st.sampled_from(("m1", "m2")), st.sampled_from(w.HoldKind), _FEW)
 RECORDINGS = st.builds(
-    f.Recording,
+    e.Recording,
     st.sampled_from(_RECORDINGS),
     st.sampled_from(_TENANTS),
-    st.sampled_from((f.RecordingState.ACTIVE,) * 6 + tuple(f.RecordingState)),
+    st.sampled_from((w.RecordingState.ACTIVE,) * 6 + tuple(w.RecordingState)),
     consultation_id=st.sampled_from(("c1", "c1", "c2", None)),
     owner_id=_PATIENT | st.none(),
     sealed=st.sampled_from((False, False, True)),
@@ -93,24 +95,24 @@ RECORDINGS = st.builds(
     holds=st.just(()) | st.lists(_HOLDS, max_size=2).map(tuple),
 )
 _PARTICIPANTS = st.builds(
-    f.Participant, _AN_ID, st.sampled_from([k for k in f.ParticipantKind if k != "PATIENT"])
+    e.Participant, _AN_ID, st.sampled_from([k for k in w.ParticipantKind if k != "PATIENT"])
 )
 ATTENDANCES = st.builds(
-    lambda rid, patients, others: f.Attendance(
+    lambda rid, patients, others: e.Attendance(
         rid,
-        tuple(f.Participant(one, f.ParticipantKind.PATIENT) for one in patients) + tuple(others),
+        tuple(e.Participant(one, w.ParticipantKind.PATIENT) for one in patients) + tuple(others),
     ),
     st.sampled_from(_RECORDINGS),
     st.lists(_PATIENT, min_size=1, max_size=1) | st.lists(_PATIENT, max_size=2),
     st.lists(_PARTICIPANTS, max_size=3),
 )
 _REVIEWS = st.none() | st.builds(
-    f.CompetenceReview, st.sampled_from(INSTANTS), st.sampled_from(f.CompetenceOutcome)
+    e.CompetenceReview, st.sampled_from(INSTANTS), st.sampled_from(w.CompetenceOutcome)
 )
 DELEGATIONS = st.builds(
-    f.Delegation,
+    e.Delegation,
     st.sampled_from(("d1", "d2", "d3")),
-    st.sampled_from(f.DelegationKind),
+    st.sampled_from(w.DelegationKind),
     _PATIENT | st.none(),
     _AN_ID | st.none(),
     _ACTIONS,
@@ -121,21 +123,21 @@ DELEGATIONS = st.builds(
     _REVIEWS,
 )
 BLOCKS = st.builds(
-    f.Block, st.sampled_from(("b1", "b2")), _PATIENT, _AN_ID, st.none() | _MAYBE, _TO
+    e.Block, st.sampled_from(("b1", "b2")), _PATIENT, _AN_ID, st.none() | _MAYBE, _TO
 )
 RELATIONSHIPS = st.builds(
-    f.Relationship,
+    e.Relationship,
     st.sampled_from(("l1", "l2")),
-    st.sampled_from(f.RelationshipKind),
+    st.sampled_from(w.RelationshipKind),
     _PATIENT | st.none(),
     _AN_ID | st.none(),
     _FROM,
     _TO,
 )
 GRANTS = st.builds(
-    f.Grant,
+    e.Grant,
     st.sampled_from(("g1", "g2", "g3")),
-    st.sampled_from(f.GrantKind),
+    st.sampled_from(w.GrantKind),
     _AN_ID | st.none(),
     st.none() | st.sampled_from(_RECORDINGS),
     _PATIENT | st.none(),
@@ -147,19 +149,19 @@ GRANTS = st.builds(
     approved_by=st.sampled_from(("p1", "p1", "p2", "p3", "s1", "s2", "emergency-access", None, "")),
 )
 CONSENTS = st.builds(
-    f.Consent,
+    e.Consent,
     st.sampled_from(("n1", "n2")),
     _PATIENT,
-    st.sampled_from(f.ConsentScope),
-    st.sampled_from(f.ConsentStatus),
+    st.sampled_from(w.ConsentScope),
+    st.sampled_from(w.ConsentStatus),
     _MAYBE,
 )
 CONTAINMENTS = st.builds(
-    f.Containment,
+    e.Containment,
     st.sampled_from(("x1", "x2")),
     st.builds(
-        f.ContainmentScope,
-        st.none() | st.sampled_from(f.Audience),
+        e.ContainmentScope,
+        st.none() | st.sampled_from(w.Audience),
         st.none() | st.sampled_from(("t1", "t2")),
         st.none() | st.sampled_from(Action),
         st.none(),
@@ -169,7 +171,7 @@ CONTAINMENTS = st.builds(
     ),
     lifted_at=_MAYBE,
 )
-ENTITIES: st.SearchStrategy[f.Entity] = st.one_of(
+ENTITIES: st.SearchStrategy[e.Entity] = st.one_of(
     SUBJECTS,
     CONSULTATIONS,
     RECORDINGS,
@@ -180,11 +182,11 @@ ENTITIES: st.SearchStrategy[f.Entity] = st.one_of(
     GRANTS,
     CONSENTS,
 )
-_FITTING: st.SearchStrategy[f.Entity] = st.one_of(
+_FITTING: st.SearchStrategy[e.Entity] = st.one_of(
     st.builds(
-        f.Delegation,
+        e.Delegation,
         st.sampled_from(("d1", "d4")),
-        st.sampled_from(f.DelegationKind),
+        st.sampled_from(w.DelegationKind),
         st.sampled_from(("p1", "p2")),
         st.just("p3"),
         st.just(tuple(Action)),
@@ -192,9 +194,9 @@ _FITTING: st.SearchStrategy[f.Entity] = st.one_of(
         patient_consented_at=st.just(INSTANTS[0]),
     ),
     st.builds(
-        f.Grant,
+        e.Grant,
         st.sampled_from(("g1", "g4")),
-        st.sampled_from(f.GrantKind),
+        st.sampled_from(w.GrantKind),
         st.sampled_from(("p3", "s2")),
         patient_id=st.just("p1"),
         actions=st.just(tuple(Action)),
@@ -202,52 +204,52 @@ _FITTING: st.SearchStrategy[f.Entity] = st.one_of(
         matter_id=st.just("m1"),
         approved_by=st.just("p1"),
     ),
-    st.just(f.Relationship("l3", f.RelationshipKind.REFERRAL, "p1", "s2", INSTANTS[0])),
+    st.just(e.Relationship("l3", w.RelationshipKind.REFERRAL, "p1", "s2", INSTANTS[0])),
 )
 """What gives p3 or s2 a relation to recordings of p1 and p2, unless something is in the way."""
-_T1 = f.Tenant("t1", "Europe/Oslo", 12, 16)
+_T1 = e.Tenant("t1", "Europe/Oslo", 12, 16)
 
 
 def as_fact(entity: Any, source: str = "") -> f.Fact[Any]:
     """Return *entity* as a fact; the three witnesses are three sources unless told otherwise."""
-    kinds = {f.Recording: "pipeline", f.Consultation: "booking", f.Attendance: "media"}
+    kinds = {e.Recording: "pipeline", e.Consultation: "booking", e.Attendance: "media"}
     return f.Fact(entity, source or kinds.get(type(entity), "desk"), INSTANTS[0], 1)
 
 
-def _sound() -> list[f.Entity]:
+def _sound() -> list[e.Entity]:
     """Return the frame on which the random facts are hung: r1 is p1's, with s1."""
-    patient, staff = f.SubjectKind.PATIENT, f.SubjectKind.STAFF
-    active = f.SubjectStatus.ACTIVE
-    role = (f.RoleAssignment("clinician", INSTANTS[0]),)
+    patient, staff = w.SubjectKind.PATIENT, w.SubjectKind.STAFF
+    active = w.SubjectStatus.ACTIVE
+    role = (e.RoleAssignment("clinician", INSTANTS[0]),)
     return [
         _T1,
-        f.Subject("p1", "t1", patient, active, date(1980, 1, 1)),
-        f.Subject("p2", "t1", patient, active, date(2012, 1, 1)),
-        f.Subject("p3", "t1", patient, active, date(1990, 1, 1)),
-        f.Subject("s1", "t1", staff, active, roles=role),
-        f.Subject("s2", "t1", staff, active, roles=role),
-        f.Subject("v1", "t1", f.SubjectKind.SERVICE, active),
+        e.Subject("p1", "t1", patient, active, date(1980, 1, 1)),
+        e.Subject("p2", "t1", patient, active, date(2012, 1, 1)),
+        e.Subject("p3", "t1", patient, active, date(1990, 1, 1)),
+        e.Subject("s1", "t1", staff, active, roles=role),
+        e.Subject("s2", "t1", staff, active, roles=role),
+        e.Subject("v1", "t1", w.SubjectKind.SERVICE, active),
         *_recorded("r1", "c1", "p1"),
         *_recorded("r2", "c2", "p2"),
     ]
 
 
-def _recorded(recording_id: str, consultation_id: str, patient_id: str) -> list[f.Entity]:
+def _recorded(recording_id: str, consultation_id: str, patient_id: str) -> list[e.Entity]:
     attended = (
-        f.Participant(patient_id, f.ParticipantKind.PATIENT),
-        f.Participant("s1", f.ParticipantKind.CLINICIAN),
+        e.Participant(patient_id, w.ParticipantKind.PATIENT),
+        e.Participant("s1", w.ParticipantKind.CLINICIAN),
     )
     return [
-        f.Consultation(consultation_id, "t1", patient_id, None, INSTANTS[0]),
-        f.Recording(
+        e.Consultation(consultation_id, "t1", patient_id, None, INSTANTS[0]),
+        e.Recording(
             recording_id,
             "t1",
-            f.RecordingState.ACTIVE,
+            w.RecordingState.ACTIVE,
             consultation_id,
             patient_id,
             created_at=INSTANTS[1],
         ),
-        f.Attendance(recording_id, attended),
+        e.Attendance(recording_id, attended),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from authz_service.pdp import entities as e
+from authz_service.pdp import entity_words as w
 from authz_service.pdp import facts as f
 from authz_service.pdp.assembly import World
 from authz_service.pdp.corroboration import standing
@@ -122,11 +125,11 @@ def test_an_allow_needs_all_three_witnesses(
     assert facts.recording is not None
     assert facts.recording.consultation is not None
     pillars = {
-        (f.FactKind.RECORDING, request.recording_id),
-        (f.FactKind.CONSULTATION, facts.recording.consultation.entity.id),
-        (f.FactKind.ATTENDANCE, request.recording_id),
-        (f.FactKind.SUBJECT, facts.recording.attribution.patient_id),
-        (f.FactKind.SUBJECT, request.subject_id),
+        (w.FactKind.RECORDING, request.recording_id),
+        (w.FactKind.CONSULTATION, facts.recording.consultation.entity.id),
+        (w.FactKind.ATTENDANCE, request.recording_id),
+        (w.FactKind.SUBJECT, facts.recording.attribution.patient_id),
+        (w.FactKind.SUBJECT, request.subject_id),
     }
 
     for pillar in pillars:
@@ -142,7 +145,7 @@ def _block(known: Known, request: AccessRequest) -> Known:
     return [
         *known,
         *(
-            as_fact(f.Block(f"more-{number}", patient_id, request.subject_id))
+            as_fact(e.Block(f"more-{number}", patient_id, request.subject_id))
             for number, patient_id in enumerate(("p1", "p2"))
         ),
     ]
@@ -157,7 +160,7 @@ def _same_person(known: Known, request: AccessRequest) -> Known:
 
 
 def _declared(known: Known, request: AccessRequest, field: str) -> Known:
-    subject = _last(known, f.Subject).get(request.subject_id)
+    subject = _last(known, e.Subject).get(request.subject_id)
     if subject is None:
         return known
     declared = (*getattr(subject.entity, field), "p1")
@@ -167,17 +170,17 @@ def _declared(known: Known, request: AccessRequest, field: str) -> Known:
 def _revocation(known: Known, _request: AccessRequest) -> Known:
     revoked = [
         replace(one, entity=replace(one.entity, revoked_at=INSTANTS[0]))
-        for made in (f.Grant, f.Delegation)
+        for made in (e.Grant, e.Delegation)
         for one in _last(known, made).values()
     ]
     return [*known, *revoked]
 
 
 def _freeze(known: Known, request: AccessRequest) -> Known:
-    recording = _last(known, f.Recording).get(request.recording_id)
+    recording = _last(known, e.Recording).get(request.recording_id)
     if recording is None:
         return known
-    holds = (*recording.entity.holds, f.Hold("more", f.HoldKind.FREEZE))
+    holds = (*recording.entity.holds, e.Hold("more", w.HoldKind.FREEZE))
     return [*known, replace(recording, entity=replace(recording.entity, holds=holds))]
 
 
@@ -185,8 +188,8 @@ def _withdrawal(known: Known, _request: AccessRequest) -> Known:
     return [
         *known,
         *(
-            as_fact(f.Consent(f"more-{n}", who, scope, f.ConsentStatus.WITHDRAWN, NOW))
-            for n, (who, scope) in enumerate((w, s) for w in ("p1", "p2") for s in f.ConsentScope)
+            as_fact(e.Consent(f"more-{n}", who, scope, w.ConsentStatus.WITHDRAWN, NOW))
+            for n, (who, scope) in enumerate(product(("p1", "p2"), w.ConsentScope))
         ),
     ]
 
@@ -210,7 +213,7 @@ def test_what_only_denies_never_opens(
 
 @given(WORLDS, SUPPORTED_REQUESTS, CONTAINMENTS)
 def test_a_containment_never_opens(
-    known: Known, request: AccessRequest, containment: f.Containment
+    known: Known, request: AccessRequest, containment: e.Containment
 ) -> None:
     before = _decide(known, request, OPEN)
 
@@ -224,8 +227,8 @@ def test_a_conflict_denies_everybody(
     known: Known, request: AccessRequest, ruleset: Ruleset
 ) -> None:
     """Whatever else is known, once a second patient attended nobody is allowed anything."""
-    attendance = _last(known, f.Attendance)[request.recording_id]
-    more = tuple(f.Participant(who, f.ParticipantKind.PATIENT) for who in ("p1", "p2"))
+    attendance = _last(known, e.Attendance)[request.recording_id]
+    more = tuple(e.Participant(who, w.ParticipantKind.PATIENT) for who in ("p1", "p2"))
     entity = replace(attendance.entity, participants=(*attendance.entity.participants, *more))
     mixed = [*known, replace(attendance, entity=entity)]
 
@@ -264,7 +267,7 @@ def test_the_patient_boundary(known: Known, request: AccessRequest) -> None:
     decision = decide(request, facts, OPEN, NOW)
     assume(facts.subject is not None)
     assert facts.subject is not None
-    assume(facts.subject.subject.kind is f.SubjectKind.PATIENT)
+    assume(facts.subject.subject.kind is w.SubjectKind.PATIENT)
 
     if decision.effect is Effect.ALLOW and decision.patient_id != request.subject_id:
         assert facts.patient is not None
@@ -282,16 +285,16 @@ def _is_right(entity: Any, request: AccessRequest) -> bool:
         and (entity.valid_to is None or entity.valid_to > NOW)
         and request.action in entity.actions
     )
-    if isinstance(entity, f.Delegation):
+    if isinstance(entity, e.Delegation):
         return in_force and entity.delegate_id == request.subject_id
-    emergency = entity.kind is f.GrantKind.EMERGENCY
+    emergency = entity.kind is w.GrantKind.EMERGENCY
     return in_force and not emergency and entity.subject_id == request.subject_id
 
 
 _EMERGENCIES = st.builds(
-    f.Grant,
+    e.Grant,
     st.just("glass"),
-    st.just(f.GrantKind.EMERGENCY),
+    st.just(w.GrantKind.EMERGENCY),
     st.sampled_from(("p3", "s2", "v1")),
     patient_id=st.just("p1"),
     actions=st.just(tuple(Action)),
@@ -302,7 +305,7 @@ _EMERGENCIES = st.builds(
 
 @given(WORLDS, SUPPORTED_REQUESTS, _EMERGENCIES, st.sampled_from(Assurance))
 def test_emergency_access_alone_is_for_staff_to_look_with_two_factors(
-    known: Known, request: AccessRequest, opened: f.Grant, assurance: Assurance
+    known: Known, request: AccessRequest, opened: e.Grant, assurance: Assurance
 ) -> None:
     """Under the worst policy, and whatever the grant says that it is for."""
     request = request._replace(
@@ -319,6 +322,6 @@ def test_emergency_access_alone_is_for_staff_to_look_with_two_factors(
         and situation.relations == {Relation.EMERGENCY}
     ):
         assert facts.subject is not None
-        assert facts.subject.subject.kind is f.SubjectKind.STAFF
+        assert facts.subject.subject.kind is w.SubjectKind.STAFF
         assert request.action in {"LIST", "READ_METADATA", "VIEW"}
         assert assurance is Assurance.MULTI_FACTOR

@@ -8,23 +8,24 @@ from typing import Any
 
 from authz_service.facts.database import Access, Database
 from authz_service.facts.schema import metadata
-from authz_service.pdp.facts import (
+from authz_service.pdp.entities import (
     Attendance,
     Block,
     Consultation,
     Entity,
-    Fact,
-    FactKind,
-    FactReference,
     Participant,
-    ParticipantKind,
     Recording,
-    RecordingState,
     Subject,
-    SubjectKind,
-    SubjectStatus,
     Tenant,
 )
+from authz_service.pdp.entity_words import (
+    FactKind,
+    ParticipantKind,
+    RecordingState,
+    SubjectKind,
+    SubjectStatus,
+)
+from authz_service.pdp.facts import Fact, FactReference
 from authz_service.pdp.model import Instant
 
 ACTOR = "ada"

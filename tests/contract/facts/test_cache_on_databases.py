@@ -18,8 +18,9 @@ from authz_service.facts.reader import Changes, Key, Load, Look
 from authz_service.facts.sql_reader import SqlReader
 from authz_service.facts.sql_registry import SqlRegistry
 from authz_service.operations.ports import FactsQuestion
+from authz_service.pdp.entity_words import SubjectStatus
 from authz_service.pdp.errors import FactsUnavailableError
-from authz_service.pdp.facts import Facts, SubjectStatus
+from authz_service.pdp.facts import Facts
 from tests.contract.facts.registry_cases import (
     ACTOR,
     SteppingClock,

@@ -15,9 +15,10 @@ from authz_service.facts.reader import Key
 from authz_service.facts.sql_reader import SqlReader
 from authz_service.facts.sql_registry import SqlRegistry
 from authz_service.facts.verification import Conflict, Finding, conflicts_in, verify_registry
+from authz_service.pdp.entities import Relationship
 from authz_service.pdp.entity_plain import fact_to_plain
+from authz_service.pdp.entity_words import FactKind, RelationshipKind
 from authz_service.pdp.errors import StateError
-from authz_service.pdp.facts import FactKind, Relationship, RelationshipKind
 from tests.contract.facts.registry_cases import (
     ACTOR,
     SteppingClock,

@@ -15,33 +15,33 @@ from authz_service.facts.sql_reader import SqlReader
 from authz_service.facts.sql_registry import SqlRegistry
 from authz_service.pdp.assembly import World
 from authz_service.pdp.corroboration import corroborated_patient_id
-from authz_service.pdp.facts import (
+from authz_service.pdp.entities import (
     Attendance,
     Block,
     Consent,
-    ConsentScope,
-    ConsentStatus,
     Consultation,
     Containment,
     ContainmentScope,
     Delegation,
-    DelegationKind,
-    Fact,
-    FactReference,
-    Facts,
     Grant,
-    GrantKind,
     Participant,
-    ParticipantKind,
     Recording,
-    RecordingState,
     Relationship,
-    RelationshipKind,
     Subject,
-    SubjectKind,
-    SubjectStatus,
     Tenant,
 )
+from authz_service.pdp.entity_words import (
+    ConsentScope,
+    ConsentStatus,
+    DelegationKind,
+    GrantKind,
+    ParticipantKind,
+    RecordingState,
+    RelationshipKind,
+    SubjectKind,
+    SubjectStatus,
+)
+from authz_service.pdp.facts import Fact, FactReference, Facts
 from tests.contract.facts.registry_cases import (
     ACTOR,
     STARTED,

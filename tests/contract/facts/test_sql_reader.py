@@ -11,22 +11,23 @@ from typing import Any
 from authz_service.facts.reader import CONTAINMENTS_KEY, Key, Load
 from authz_service.facts.sql_reader import MAX_CHANGES, SqlReader
 from authz_service.facts.sql_registry import SqlRegistry
-from authz_service.pdp.facts import (
-    Audience,
+from authz_service.pdp.entities import (
     Consent,
-    ConsentScope,
-    ConsentStatus,
     Containment,
     ContainmentScope,
     Delegation,
-    DelegationKind,
     Grant,
-    GrantKind,
-    PatientFacts,
-    RecordingFacts,
     Relationship,
+)
+from authz_service.pdp.entity_words import (
+    Audience,
+    ConsentScope,
+    ConsentStatus,
+    DelegationKind,
+    GrantKind,
     RelationshipKind,
 )
+from authz_service.pdp.facts import PatientFacts, RecordingFacts
 from tests.contract.facts.registry_cases import (
     ACTOR,
     SteppingClock,

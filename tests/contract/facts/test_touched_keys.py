@@ -11,19 +11,21 @@ import pytest
 from authz_service.facts.reader import CONTAINMENTS_KEY, Changes, Key
 from authz_service.facts.sql_reader import SqlReader
 from authz_service.facts.sql_registry import SqlRegistry
-from authz_service.pdp.facts import (
-    Audience,
+from authz_service.pdp.entities import (
     Consent,
-    ConsentScope,
-    ConsentStatus,
     Containment,
     ContainmentScope,
     Delegation,
+    Grant,
+    Relationship,
+)
+from authz_service.pdp.entity_words import (
+    Audience,
+    ConsentScope,
+    ConsentStatus,
     DelegationKind,
     FactKind,
-    Grant,
     GrantKind,
-    Relationship,
     RelationshipKind,
 )
 from tests.contract.facts.registry_cases import (

@@ -11,27 +11,29 @@ import pytest
 from authz_service.facts.sql_reader import SqlReader
 from authz_service.facts.sql_registry import SqlRegistry
 from authz_service.operations.ports import WriteOutcome
-from authz_service.pdp.errors import InvalidRequestError, StateError
-from authz_service.pdp.facts import (
-    Audience,
-    CompetenceOutcome,
+from authz_service.pdp.entities import (
     CompetenceReview,
     Consent,
-    ConsentScope,
-    ConsentStatus,
     Containment,
     ContainmentScope,
     Delegation,
-    DelegationKind,
     Entity,
-    FactKind,
     Grant,
-    GrantKind,
     Hold,
-    HoldKind,
-    SubjectStatus,
     Tenant,
 )
+from authz_service.pdp.entity_words import (
+    Audience,
+    CompetenceOutcome,
+    ConsentScope,
+    ConsentStatus,
+    DelegationKind,
+    FactKind,
+    GrantKind,
+    HoldKind,
+    SubjectStatus,
+)
+from authz_service.pdp.errors import InvalidRequestError, StateError
 from tests.contract.facts.registry_cases import (
     ACTOR,
     STARTED,

@@ -14,8 +14,10 @@ import authz_service.demo
 from authz_service.pdp.assembly import World
 from authz_service.pdp.corroboration import standing
 from authz_service.pdp.decide import decide
+from authz_service.pdp.entities import Entity, Recording
 from authz_service.pdp.entity_plain import fact_from_plain, fact_to_plain
-from authz_service.pdp.facts import Entity, Fact, FactKind, Recording, Standing
+from authz_service.pdp.entity_words import FactKind
+from authz_service.pdp.facts import Fact, Standing
 from authz_service.pdp.model import AccessRequest, Action, Assurance, PurposeOfUse
 from authz_service.pdp.ruleset import Ruleset
 from authz_service.policy.source import BundleSource

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from authz_service.facts.decoding import entity_of, from_microseconds, to_microseconds
 from authz_service.facts.rows import canonical
+from authz_service.pdp.entities import ENTITY_TYPES, ContainmentScope, Tenant
 from authz_service.pdp.entity_plain import entity_from_plain
+from authz_service.pdp.entity_words import FactKind
 from authz_service.pdp.errors import FactsUnavailableError
-from authz_service.pdp.facts import ENTITY_TYPES, ContainmentScope, FactKind, Tenant
 
 IDS = st.from_regex(r"[A-Za-z0-9]{1,4}([._-][A-Za-z0-9]{1,3})?", fullmatch=True)
 INSTANTS = st.datetimes(

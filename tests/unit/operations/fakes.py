@@ -14,8 +14,9 @@ from authz_service.operations.ports import (
     WriteOutcome,
 )
 from authz_service.operations.records import CallContext, Record
+from authz_service.pdp.entities import Entity
 from authz_service.pdp.errors import JournalUnavailableError, PolicyRefusedError
-from authz_service.pdp.facts import Entity, Fact, FactReference, Facts
+from authz_service.pdp.facts import Fact, FactReference, Facts
 from authz_service.pdp.model import AccessRequest, Action, PurposeOfUse, Situation
 from authz_service.pdp.ruleset import RuleMatch
 

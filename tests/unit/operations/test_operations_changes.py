@@ -11,8 +11,10 @@ from authz_service.operations.active_policy import ActivePolicy
 from authz_service.operations.records import EventRecord
 from authz_service.operations.reload_policy import ReloadPolicy
 from authz_service.operations.write_facts import WriteFacts
+from authz_service.pdp.entities import Attendance
+from authz_service.pdp.entity_words import FactKind
 from authz_service.pdp.errors import JournalUnavailableError, PolicyProblem, PolicyRefusedError
-from authz_service.pdp.facts import Attendance, Fact, FactKind, FactReference
+from authz_service.pdp.facts import Fact, FactReference
 from tests.unit.operations.fakes import (
     CONTEXT,
     NOON,

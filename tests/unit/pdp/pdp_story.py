@@ -9,28 +9,30 @@ from typing import Any
 
 from authz_service.pdp.assembly import World
 from authz_service.pdp.decide import decide
-from authz_service.pdp.facts import (
+from authz_service.pdp.entities import (
     Attendance,
     Block,
     Consultation,
     Delegation,
-    DelegationKind,
     Entity,
-    Fact,
-    FactKind,
     Grant,
-    GrantKind,
     Participant,
-    ParticipantKind,
     Recording,
-    RecordingState,
     Relationship,
-    RelationshipKind,
     Subject,
-    SubjectKind,
-    SubjectStatus,
     Tenant,
 )
+from authz_service.pdp.entity_words import (
+    DelegationKind,
+    FactKind,
+    GrantKind,
+    ParticipantKind,
+    RecordingState,
+    RelationshipKind,
+    SubjectKind,
+    SubjectStatus,
+)
+from authz_service.pdp.facts import Fact
 from authz_service.pdp.model import (
     AccessRequest,
     Action,

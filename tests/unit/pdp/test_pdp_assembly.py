@@ -8,7 +8,8 @@ from datetime import UTC, date, datetime
 import pytest
 
 from authz_service.pdp.assembly import World, birthday, relatives, same_person
-from authz_service.pdp.facts import Consent, ConsentScope, ConsentStatus
+from authz_service.pdp.entities import Consent
+from authz_service.pdp.entity_words import ConsentScope, ConsentStatus
 from tests.unit.pdp.pdp_story import (
     ANA,
     ATTENDANCE,

@@ -8,13 +8,9 @@ from datetime import timedelta
 import pytest
 
 from authz_service.pdp.corroboration import attribute, corroborated_patient_id, standing
-from authz_service.pdp.facts import (
-    Attendance,
-    Consultation,
-    Participant,
-    ParticipantKind,
-    Standing,
-)
+from authz_service.pdp.entities import Attendance, Consultation, Participant
+from authz_service.pdp.entity_words import ParticipantKind
+from authz_service.pdp.facts import Standing
 from authz_service.pdp.model import Reason
 from tests.unit.pdp.pdp_story import ANA, ATTENDANCE, CONSULTATION, RECORDING, asked, fact, world
 

@@ -10,19 +10,17 @@ from typing import Any
 import pytest
 
 from authz_service.pdp.decide import decide
-from authz_service.pdp.errors import PolicyNotReadyError
-from authz_service.pdp.facts import (
+from authz_service.pdp.entities import Entity, Hold, Subject
+from authz_service.pdp.entity_words import (
     DelegationKind,
-    Entity,
-    Facts,
     GrantKind,
-    Hold,
     HoldKind,
     ParticipantKind,
-    Subject,
     SubjectKind,
     SubjectStatus,
 )
+from authz_service.pdp.errors import PolicyNotReadyError
+from authz_service.pdp.facts import Facts
 from authz_service.pdp.model import (
     STEP_UP,
     Action,

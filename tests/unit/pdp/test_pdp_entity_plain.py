@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from authz_service.pdp import entities as e
+from authz_service.pdp import entity_words as w
 from authz_service.pdp import facts as f
 from authz_service.pdp.entity_plain import (
     entity_from_plain,
@@ -57,7 +59,7 @@ def test_the_least_of_every_entity_is_read_and_written_back(kind: str) -> None:
 
 
 def test_every_kind_is_described() -> None:
-    assert set(_SOUND) == {kind.value for kind in f.FactKind}
+    assert set(_SOUND) == {kind.value for kind in w.FactKind}
 
 
 @pytest.mark.parametrize(
@@ -228,7 +230,7 @@ def test_the_place_of_a_fact_stands_before_its_field() -> None:
 
 def test_an_entity_alone_is_refused_by_the_name_of_its_field() -> None:
     with pytest.raises(InvalidRequestError) as refused:
-        entity_from_plain(f.FactKind.RECORDING, {"id": "r", "tenant_id": "t", "state": "x"})
+        entity_from_plain(w.FactKind.RECORDING, {"id": "r", "tenant_id": "t", "state": "x"})
 
     assert refused.value.violations[0].field == "recording.state"
 
@@ -243,11 +245,11 @@ def test_a_violation_does_not_repeat_what_was_sent() -> None:
 
 def test_null_and_empty_text_are_nothing() -> None:
     entity = entity_from_plain(
-        f.FactKind.RECORDING,
+        w.FactKind.RECORDING,
         {**_SOUND["recording"], "owner_id": "", "consultation_id": None, "holds": None},
     )
 
-    assert entity == f.Recording("r", "t", f.RecordingState.ACTIVE)
+    assert entity == e.Recording("r", "t", w.RecordingState.ACTIVE)
 
 
 @pytest.mark.parametrize(
@@ -275,7 +277,7 @@ def test_long_names_reach_what_is_nested() -> None:
         "holds": [{"matter_id": "m", "kind": "HOLD_KIND_FREEZE", "viewers": ["a"]}],
     }
 
-    entity = entity_from_plain(f.FactKind.RECORDING, plain)
+    entity = entity_from_plain(w.FactKind.RECORDING, plain)
 
     assert entity_to_plain(entity, long_names=True)["holds"] == plain["holds"]
 
@@ -352,8 +354,8 @@ _TEXTS = st.text(
 _INSTANTS = st.datetimes(timezones=st.just(UTC))
 _DATES = st.dates(min_value=datetime(1850, 1, 1, tzinfo=UTC).date())
 _SCOPES = st.builds(
-    f.ContainmentScope,
-    st.sampled_from(f.Audience),
+    e.ContainmentScope,
+    st.sampled_from(w.Audience),
     st.none() | _IDS,
     st.none() | st.sampled_from(Action),
     st.none() | _TEXTS,
@@ -383,7 +385,7 @@ def _holding(made: type) -> st.SearchStrategy[Any]:
             return st.lists(drawn(inner), max_size=3).map(tuple)
         if annotation in named:
             return named[annotation]
-        inside = getattr(f, annotation)
+        inside = getattr(e, annotation, None) or getattr(w, annotation)
         return st.sampled_from(list(inside)) if hasattr(inside, "__members__") else _holding(inside)
 
     fields = {name: drawn(annotation) for name, annotation in made.__annotations__.items()}
@@ -394,15 +396,15 @@ def _holding(made: type) -> st.SearchStrategy[Any]:
     return st.builds(made, **fields)
 
 
-_ENTITIES = {kind: _holding(made) for kind, made in f.ENTITY_TYPES.items()}
+_ENTITIES = {kind: _holding(made) for kind, made in e.ENTITY_TYPES.items()}
 
 
 @pytest.mark.parametrize("long_names", [False, True])
-@pytest.mark.parametrize("kind", list(f.FactKind))
+@pytest.mark.parametrize("kind", list(w.FactKind))
 @settings(max_examples=20)
 @given(data=st.data())
 def test_every_entity_survives_being_written(
-    kind: f.FactKind, *, long_names: bool, data: st.DataObject
+    kind: w.FactKind, *, long_names: bool, data: st.DataObject
 ) -> None:
     entity = data.draw(_ENTITIES[kind])
     fact = f.Fact(entity, "desk", datetime(2020, 1, 1, tzinfo=UTC))

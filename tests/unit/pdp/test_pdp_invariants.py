@@ -9,20 +9,17 @@ import pytest
 
 from authz_service.pdp.assembly import World
 from authz_service.pdp.decide import decide
-from authz_service.pdp.facts import (
+from authz_service.pdp.entities import Containment, ContainmentScope, Entity, Hold
+from authz_service.pdp.entity_words import (
     Audience,
-    Containment,
-    ContainmentScope,
-    Entity,
-    Facts,
     GrantKind,
-    Hold,
     HoldKind,
     ParticipantKind,
     RecordingState,
     SubjectKind,
     SubjectStatus,
 )
+from authz_service.pdp.facts import Facts
 from authz_service.pdp.invariants import before_policy
 from authz_service.pdp.model import Action, Effect, Instant, Reason
 from tests.unit.pdp.pdp_story import (

@@ -8,19 +8,17 @@ from datetime import date, timedelta
 import pytest
 
 from authz_service.pdp.delegations import in_force
-from authz_service.pdp.facts import (
+from authz_service.pdp.entities import CompetenceReview, Entity, Hold
+from authz_service.pdp.entity_words import (
     CompetenceOutcome,
-    CompetenceReview,
     DelegationKind,
-    Entity,
-    Facts,
     GrantKind,
-    Hold,
     HoldKind,
     ParticipantKind,
     SubjectKind,
     SubjectStatus,
 )
+from authz_service.pdp.facts import Facts
 from authz_service.pdp.model import Action, Evidence, Instant, Relation
 from authz_service.pdp.reasons import Obstacle
 from authz_service.pdp.relations import relations_of

@@ -8,22 +8,24 @@ from typing import Any
 
 import pytest
 
-from authz_service.pdp.facts import (
-    CompetenceOutcome,
+from authz_service.pdp.entities import (
     CompetenceReview,
     Consent,
+    Entity,
+    Hold,
+    RoleAssignment,
+    Subject,
+)
+from authz_service.pdp.entity_words import (
+    CompetenceOutcome,
     ConsentScope,
     ConsentStatus,
     DelegationKind,
-    Entity,
-    Facts,
     GrantKind,
-    Hold,
     HoldKind,
-    RoleAssignment,
-    Subject,
     SubjectKind,
 )
+from authz_service.pdp.facts import Facts
 from authz_service.pdp.model import Assurance, Condition, Instant
 from authz_service.pdp.reasons import CONDITION_OBSTACLES, Obstacle
 from authz_service.pdp.relations import Relations, relations_of

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from authz_service.pdp.entity_words import FactKind
 from authz_service.pdp.errors import PolicyRefusedError
-from authz_service.pdp.facts import FactKind
 from authz_service.pdp.model import Assurance, Effect, Reason
 from authz_service.policy.case_files import MAX_CASES, SOURCES
 from authz_service.policy.source import BundleSource, try_bundle, validate_bundle
