@@ -23,6 +23,8 @@ from authz_service.pdp.errors import JournalUnavailableError
 
 _QUIET_TURNS = 32
 """After how many turns of the loop without an append a batch leaves; a turn takes some 3 µs."""
+_MANY_BYTES = 256 * 1024
+"""How much is worth a wake-up by itself: then the disk works while the loop goes on."""
 _MOST_TURNS = 400
 """After how many turns it leaves at the latest, however many appends come."""
 
@@ -114,6 +116,8 @@ class Gathering:
             batch.size_bytes += size
             self._lines += 1
             self._bytes += size
+            if batch.size_bytes >= _MANY_BYTES:
+                self._hand_over(batch)
         return waiter
 
     def _turn(self, batch: Gathered, seen: int, quiet: int, turns: int) -> None:

@@ -9,6 +9,7 @@ from authz_service.api.v1 import facts_pb2, policy_pb2, recording_access_pb2
 from authz_service.cli.console_client import read_console
 from authz_service.cli.doctor_finding import Finding, bad, fine, odd
 from authz_service.cli.healthcheck import status_or_silence
+from authz_service.cli.wording import counted
 from authz_service.identity.callers import LOOPBACK, CallersFileError, read_callers
 from authz_service.settings import Settings
 
@@ -69,7 +70,7 @@ def callers(settings: Settings) -> Finding:
         rules = read_callers(settings.callers_file, rpcs)
     except CallersFileError as wrong:
         return bad("callers", str(wrong), "mend the line, or name another file: AUTHZ_CALLERS_FILE")
-    what = f"{settings.callers_file} has {len(rules)} caller{'s' if len(rules) != 1 else ''}"
+    what = f"{settings.callers_file} has {counted(len(rules), 'caller')}"
     if settings.insecure_loopback and LOOPBACK not in rules:
         return bad("callers", f"{what}, none of them {LOOPBACK}", f"add a row for {LOOPBACK}")
     return fine("callers", what)

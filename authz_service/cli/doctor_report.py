@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from authz_service.cli.codes import ExitCode
 from authz_service.cli.doctor_finding import Finding, Verdict, bad, fine
+from authz_service.cli.doctor_journal import journal
 from authz_service.cli.doctor_network import callers, grpc_address, http_address
-from authz_service.cli.doctor_stores import disk, journal, policy, registry
+from authz_service.cli.doctor_stores import disk, policy, registry
 from authz_service.cli.doctor_system import open_files, platform_found
 from authz_service.cli.failures import failure_of
 from authz_service.cli.options import Format

@@ -20,7 +20,9 @@ from authz_service.cli.options import (
 app = typer.Typer(no_args_is_help=True, help="Load, write out, verify and resolve facts.")
 
 
-@app.command("import", cls=SettingsVerb, epilog="Example: authz facts import facts.jsonl --actor jo.doe")
+@app.command(
+    "import", cls=SettingsVerb, epilog="Example: authz facts import facts.jsonl --actor jo.doe"
+)
 def import_(
     files: Annotated[
         list[str], typer.Argument(metavar="FILE...|-", help="JSON Lines, one fact a line.")
@@ -46,7 +48,10 @@ def import_(
     raise typer.Exit(import_files(files, actor, {"registry_url": registry_url}, form))
 
 
-@app.command(cls=SettingsVerb, epilog="Example: authz facts export facts.jsonl --registry-url sqlite:///var/demo/registry.db")
+@app.command(
+    cls=SettingsVerb,
+    epilog="Example: authz facts export facts.jsonl --registry-url sqlite:///var/demo/registry.db",
+)
 def export(
     file: Annotated[str, typer.Argument(metavar="[FILE|-]", help="Where to; - is stdout.")] = "-",
     *,
@@ -60,7 +65,10 @@ def export(
     raise typer.Exit(export_facts(file, {"registry_url": registry_url}, form, force=force))
 
 
-@app.command(cls=SettingsVerb, epilog="Example: authz facts verify --registry-url sqlite:///var/demo/registry.db")
+@app.command(
+    cls=SettingsVerb,
+    epilog="Example: authz facts verify --registry-url sqlite:///var/demo/registry.db",
+)
 def verify(*, registry_url: RegistryOption = None, form: FormatOption = Format.TEXT) -> None:
     """Check that what the registry holds agrees with itself. Ends with 1 where it does not."""
     from authz_service.cli.facts_registry import verify_facts  # noqa: PLC0415  # heavy
@@ -68,7 +76,10 @@ def verify(*, registry_url: RegistryOption = None, form: FormatOption = Format.T
     raise typer.Exit(verify_facts({"registry_url": registry_url}, form))
 
 
-@app.command(cls=SettingsVerb, epilog="Example: authz facts conflicts --registry-url sqlite:///var/demo/registry.db")
+@app.command(
+    cls=SettingsVerb,
+    epilog="Example: authz facts conflicts --registry-url sqlite:///var/demo/registry.db",
+)
 def conflicts(*, registry_url: RegistryOption = None, form: FormatOption = Format.TEXT) -> None:
     """List the recordings whose facts disagree: nobody is allowed anything on them."""
     from authz_service.cli.facts_registry import list_conflicts  # noqa: PLC0415  # heavy
@@ -76,7 +87,10 @@ def conflicts(*, registry_url: RegistryOption = None, form: FormatOption = Forma
     list_conflicts({"registry_url": registry_url}, form)
 
 
-@app.command(cls=SettingsVerb, epilog="Example: authz facts resolve rec-mix-01 --actor jo.doe --reason 'ticket 4711'")
+@app.command(
+    cls=SettingsVerb,
+    epilog="Example: authz facts resolve rec-mix-01 --actor jo.doe --reason 'ticket 4711'",
+)
 def resolve(
     recording: Annotated[str, typer.Argument(metavar="RECORDING", help="The recording.")],
     *,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def import_files(
 
     Raises:
         InvalidRequestError: The actor is no id.
-        FactsUnavailableError: The registry is silent, locked, read-only or gone.
+        CommandError: The registry is silent, locked, read-only or gone; or an interrupt came.
         OSError: A file cannot be read.
     """
     keep_logs_off()
@@ -50,17 +50,23 @@ def import_files(
     for file in files:
         if file != STDIN:
             Path(file).open("rb").close()
-    migrate(url)
-    importer = FactsImporter(url, SystemClock())
-    summaries: list[ImportSummary] = []
-    try:
-        for file in files:
-            summaries.append(_import_one(importer, file, answerable))
-            if summaries[-1].problem:
-                break
-    finally:
-        importer.close()
+    with named_registry(url):
+        migrate(url)
+        with closing(FactsImporter(url, SystemClock())) as importer:
+            summaries = _import_all(importer, files, answerable)
     return _report(summaries, form)
+
+
+def _import_all(
+    importer: FactsImporter, files: Sequence[str], actor: str
+) -> Sequence[ImportSummary]:
+    """Import *files* in order, up to the first that has a bad line."""
+    summaries: list[ImportSummary] = []
+    for file in files:
+        summaries.append(_import_one(importer, file, actor))
+        if summaries[-1].problem:
+            break
+    return summaries
 
 
 def _user_name() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 
 from authz_service.cli.codes import ExitCode
@@ -44,18 +45,25 @@ def list_conflicts(overrides: Overrides, form: Format) -> None:
     """
     keep_logs_off()
     with named_registry(load_settings(overrides).registry_url) as url:
-        found = list(conflicts_in(url))
-    if form is Format.JSON:
-        print_json({"conflicts": [_conflict_document(each) for each in found]})
-        return
+        found = conflicts_in(url)
+        if form is Format.JSON:
+            print_json({"conflicts": [_conflict_document(each) for each in found]})
+        else:
+            _print_conflicts(found)
+
+
+def _print_conflicts(found: Iterable[Conflict]) -> None:
+    """Print each conflict as it is found, then how many there are."""
+    count = 0
     for conflict in found:
+        count += 1
         print_line(f"{conflict.recording_id}  {'; '.join(conflict.disagreements)}", "red")
         print_fields(
             (f"  {witness}", f"{patient_id or 'nobody'}, says {source}")
             for witness, patient_id, source in conflict.witnesses
         )
-    print_line(f"{counted(len(found), 'recording')} in conflict")
-    if found:
+    print_line(f"{counted(count, 'recording')} in conflict")
+    if count:
         print_line("correct the facts where they come from; then: authz facts resolve RECORDING")
 
 

@@ -39,7 +39,9 @@ def validate(
     raise typer.Exit(report_validation(directory, form))
 
 
-@app.command("test", cls=SettingsVerb, epilog="Example: authz policy test policies --min-coverage 100")
+@app.command(
+    "test", cls=SettingsVerb, epilog="Example: authz policy test policies --min-coverage 100"
+)
 def try_cases(
     directory: DirectoryArgument = _DEFAULT_DIRECTORY,
     *,

@@ -22,6 +22,7 @@ _JOURNAL = {
     "failures": "authz_journal_failures_total",
     "pending": "authz_journal_pending",
 }
+_SINGULAR = {"records": "record", "batches": "batch", "bytes": "byte", "failures": "failure"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,10 @@ def _fields(overview: Overview) -> list[tuple[str, str]]:
 
 def _journal_sentence(counts: dict[str, int | None]) -> str:
     """Return what the journal wrote, in words."""
-    return ", ".join(f"{_shown(count)} {what}" for what, count in counts.items())
+    return ", ".join(
+        f"{_shown(count)} {_SINGULAR.get(what, what) if count == 1 else what}"
+        for what, count in counts.items()
+    )
 
 
 def _shown(number: int | None) -> str:

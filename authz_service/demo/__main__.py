@@ -75,6 +75,7 @@ async def _run(console: Console) -> None:
             "journal_dir": os.environ.get("AUTHZ_JOURNAL_DIR", str(HOME / "journal")),
         }
     )
+    set_up_logs(settings.log_format)
     console.rule("recording-access authorization service: the demo of June 2020")
     facts = await asyncio.to_thread(_load, settings.registry_url)
     console.print(f"{facts} facts are in {settings.registry_url}")
@@ -87,7 +88,6 @@ async def _run(console: Console) -> None:
         f"[bold]http://127.0.0.1:{service.http_port}/metrics[/bold]. "
         "Every decision from now on is a line below. Ctrl-C drains and ends.\n"
     )
-    set_up_logs(settings.log_format)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)

@@ -63,7 +63,9 @@ def migrate(url: str | URL) -> SchemaState:
     """
     target = parsed(url)
     if target.get_backend_name() == "sqlite":
-        sqlite_path(target).parent.mkdir(parents=True, exist_ok=True)
+        path = sqlite_path(target)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)  # it holds who is whose patient
     with _connected(target, "BEGIN EXCLUSIVE") as connection:
         _wait_for_others(connection)
         before = _state(connection)

@@ -45,15 +45,15 @@ def _event_of(record: DecisionRecord) -> structlog.typing.EventDict:
         "timestamp": record.evaluated_at,
         "level": "info",
         "event": "access_decided",
-        "decision_id": record.decision_id,
-        "request_id": context.request_id,
-        "caller": context.caller,
+        "effect": decision.effect,
+        "reason": decision.reason,
         "subject_id": request.subject_id if request else None,
         "action": request.action if request else None,
         "recording_id": request.recording_id if request else None,
-        "effect": decision.effect,
-        "reason": decision.reason,
         "rule": decision.rule,
+        "caller": context.caller,
+        "decision_id": record.decision_id,
+        "request_id": context.request_id,
         "policy_revision": record.policy_revision,
         "facts_revision": record.facts_revision,
         "elapsed_microseconds": record.elapsed_microseconds,
@@ -67,10 +67,11 @@ def _to_json(event: structlog.typing.EventDict) -> str:
 
 def _readable(*, colors: bool) -> Callable[[structlog.typing.EventDict], str]:
     """Return what renders a line for people."""
-    render = structlog.dev.ConsoleRenderer(colors=colors)
+    render = structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False, pad_event_to=0)
 
     def rendered(event: structlog.typing.EventDict) -> str:
-        event["timestamp"] = f"{event['timestamp']:%Y-%m-%d %H:%M:%S}"
+        event["timestamp"] = f"{event['timestamp']:%H:%M:%S}"
+        event["policy_revision"] = event["policy_revision"][:12]
         return str(render(None, "info", event))
 
     return rendered

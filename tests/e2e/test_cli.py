@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from authz_service.audit.verify import read_records
-from tests.e2e.cli_place import AUTHZ, Place, Served, empty_place, made_place, recording, serving
+from tests.e2e.cli_place import (
+    AUTHZ,
+    Place,
+    Served,
+    empty_place,
+    fact,
+    made_place,
+    recording,
+    serving,
+)
 
 
 @pytest.fixture(scope="module")
@@ -151,12 +164,35 @@ def test_service_ends_in_order_and_is_unavailable_afterwards(tmp_path: Path) -> 
     assert codes == [11, 11, 11, 11]
 
 
+@pytest.mark.slow
+def test_what_is_lost_under_a_service_is_named(tmp_path: Path) -> None:
+    """A registry that is gone is no registry yet to come; a journal's trouble is not the policy's.
+
+    While the service runs, what it lost can still be had from a backup.
+    """
+    with serving(made_place(tmp_path)) as own:
+        for path in tmp_path.glob("registry.db*"):
+            path.unlink()
+        registry = own.ask("doctor", "--format", "json")
+        shutil.rmtree(tmp_path / "journal")
+        own.ask("policy", "reload", "--actor", "jo")
+        status = own.ask("status")
+
+    (found,) = [
+        each for each in json.loads(registry.stdout)["checks"] if each["subject"] == "registry"
+    ]
+    assert (registry.exit_code, found["verdict"]) == (1, "fail")
+    assert found["what"].endswith("its file is gone; restore it from a backup")
+    assert "not known (the journal cannot write)" in status.stdout
+
+
 def test_second_service_on_the_same_journal_does_not_start(served: Served) -> None:
     """One writer a journal; the second says so and touches nothing."""
     second = served.place.run("serve")
 
     assert second.returncode == 11
     assert "another writer holds the journal" in second.stderr
+    assert "end the other service, or choose another AUTHZ_JOURNAL_DIR" in second.stderr
 
 
 def test_service_on_a_taken_port_does_not_start(served: Served, tmp_path: Path) -> None:
@@ -226,6 +262,37 @@ def test_interrupted_import_says_so(place: Place) -> None:
     _, complaint = process.communicate(timeout=20)
 
     assert (process.returncode, complaint) == (1, "authz: interrupted\n")
+
+
+def test_interrupted_import_of_a_file_says_where_it_goes_on(place: Place) -> None:
+    """What is committed is not repeated; the word says how much that is."""
+    path, registry = place.folder / "many.jsonl", place.folder / "registry.db"
+    path.write_text("".join(fact("tenant", id=f"t{n}", time_zone="UTC") for n in range(60_000)))
+    process = subprocess.Popen(
+        [*AUTHZ, "facts", "import", str(path), "--actor", "jo"], env=place.environment(),
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 20
+    while not _lines_done(registry) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+    process.send_signal(signal.SIGINT)
+    _, complaint = process.communicate(timeout=20)
+
+    assert process.returncode == 1
+    assert re.fullmatch(
+        r"authz: interrupted\n  start again to go on after line \d+000\n", complaint
+    )
+
+
+def _lines_done(registry: Path) -> int:
+    """Return how far the one import into *registry* is."""
+    try:
+        with closing(sqlite3.connect(f"file:{registry}?mode=ro", uri=True)) as connection:
+            row = connection.execute("SELECT lines_done FROM facts_imports").fetchone()
+    except sqlite3.OperationalError:
+        return 0
+    return int(row[0]) if row else 0
 
 
 def test_reader_that_leaves_early_is_no_failure_to_talk_about(served: Served) -> None:

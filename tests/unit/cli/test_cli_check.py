@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 import grpc
 import pytest
 
@@ -141,6 +143,19 @@ def test_json_holds_the_answer_and_its_question() -> None:
         "evaluated_at": "1970-01-01T00:00:00Z",
         "recorded": True,
     }
+
+
+def test_text_shows_both_ids() -> None:
+    """The decision id leads to the record, the request id to the service's log."""
+    access = FakeAccess(_as_it_is)
+    with serving(access) as address:
+        shown = dict(
+            each.split(maxsplit=1)
+            for each in run("check", "ana", "hers", "--address", address).stdout.splitlines()
+        )
+
+    assert shown["decision"] == "d1"
+    assert str(uuid.UUID(shown["request"])) == shown["request"]
 
 
 def test_healthcheck_of_a_service_without_health_is_an_error() -> None:

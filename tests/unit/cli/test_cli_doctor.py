@@ -16,6 +16,7 @@ from authz_service.audit.segment import Origin
 from authz_service.cli.console_client import metrics_in, read_console
 from authz_service.clocks import SystemClock
 from authz_service.operations.records import EventRecord
+from authz_service.pdp.errors import JournalUnavailableError
 from tests.unit.cli.cli_runs import SOUND, document, run, small_bundle
 
 
@@ -78,6 +79,39 @@ def _damaged_journal(place: Path) -> None:
     content = segment.read_bytes()
     assert b"first" in content
     segment.write_bytes(content.replace(b"first", b"fIrst"))
+
+
+@pytest.mark.parametrize(
+    ("damaged", "says", "starts"),
+    [
+        pytest.param(1, "evidence is damaged; a start would go on", True, id="older-segment"),
+        pytest.param(2, "a start would be refused", False, id="last-segment"),
+    ],
+)
+def test_damage_is_said_with_what_a_start_makes_of_it(
+    damaged: int, says: str, starts: bool, place: Path
+) -> None:
+    """Only the last segment with records is verified at a start; the doctor verifies all."""
+    for _ in range(2):
+        asyncio.run(_journal_of_two_batches(place / "journal"))
+    segment = place / "journal" / f"segment-0000000{damaged}.jsonl"
+    segment.write_bytes(segment.read_bytes().replace(b"first", b"fIrst"))
+
+    result = run("doctor", "--format", "json")
+
+    (found,) = [each for each in document(result)["checks"] if each["subject"] == "journal"]
+    assert (found["verdict"], result.exit_code) == ("fail", 1)
+    assert says in found["what"]
+    assert asyncio.run(_starts(place / "journal")) is starts
+
+
+async def _starts(directory: Path) -> bool:
+    try:
+        journal = open_journal(directory, Origin(SystemClock(), "test"))
+    except JournalUnavailableError:
+        return False
+    await journal.close()
+    return True
 
 
 async def _journal_of_two_batches(directory: Path) -> None:

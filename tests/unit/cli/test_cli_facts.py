@@ -41,7 +41,9 @@ def test_import_makes_the_registry_and_sums_up(tmp_path: Path) -> None:
     result = load(tmp_path, SOUND)
 
     assert result.exit_code == 0
-    assert result.stdout.endswith("6 lines done: 6 written, 0 skipped, 0 unchanged\n")
+    done, following = result.stdout.splitlines()
+    assert done.endswith("6 lines done: 6 written, 0 skipped, 0 unchanged")
+    assert "authz facts conflicts" in following
 
 
 @pytest.mark.usefixtures("registry")
@@ -127,9 +129,10 @@ def test_failed_export_leaves_the_old_file(tmp_path: Path) -> None:
     kept = tmp_path / "facts.jsonl"
     kept.write_text("yesterday's\n", encoding="utf-8")
 
-    result = run("facts", "export", str(kept))
+    result = run("facts", "export", str(kept), "--force")
 
     assert result.exit_code == 11
+    assert f"(sqlite:///{tmp_path / 'registry.db'})" in result.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["facts.jsonl", "policies"]
     assert kept.read_text(encoding="utf-8") == "yesterday's\n"
 

@@ -48,6 +48,22 @@ def test_failure_has_a_code_and_a_reason(error: BaseException, code: int, reason
     assert (failure.code, failure.reason) == (code, reason)
 
 
+@pytest.mark.parametrize(
+    ("why", "todo"),
+    [
+        pytest.param("/j: no space left on device", "make room", id="full"),
+        pytest.param("/j: permission denied", "give the right to write", id="forbidden"),
+        pytest.param("another writer holds the journal in /j", "end the other service", id="held"),
+        pytest.param("s: line 2: the hash does not match; keep a copy of /j, restore the file",
+                     "from a copy", id="damaged"),
+        pytest.param("/j: input/output error", "see: authz doctor", id="anything-else"),
+    ],
+)  # fmt: skip
+def test_journal_that_does_not_open_has_a_remedy_of_its_own(why: str, todo: str) -> None:
+    """Room is made for a full disk, not for another writer."""
+    assert todo in failure_of(errors.JournalUnavailableError(why)).hint
+
+
 def test_problem_stands_on_a_line_as_compilers_print_it() -> None:
     """An editor finds the place."""
     failure = failure_of(errors.PolicyRefusedError(INVALID))

@@ -71,6 +71,10 @@ def test_version_is_that_of_the_package() -> None:
             id="before-time",
         ),
         pytest.param(("check", "ana", "r", "--address", NOBODY), 11, id="check-nobody"),
+        pytest.param(("check", "ana", "r", "--address", "nonsense"), 2, id="no-address"),
+        pytest.param(("status", "--address", "127.0.0.1:65536"), 2, id="port-above-all"),
+        pytest.param(("status", "--http-address", ":9464"), 2, id="http-address-without-host"),
+        pytest.param(("healthcheck", "--address", "127.0.0.1:x"), 2, id="port-no-number"),
         pytest.param(("healthcheck", "--address", NOBODY), 11, id="healthcheck-nobody"),
         pytest.param(("status", "--address", NOBODY), 11, id="status-nobody"),
         pytest.param(("policy", "status", "--address", NOBODY), 11, id="policy-status-nobody"),
@@ -104,6 +108,48 @@ def test_unknown_setting_is_refused_with_its_name() -> None:
     assert result.stderr.startswith("authz: AUTHZ_JOURNAL is not a setting")
 
 
+@pytest.mark.parametrize(
+    "verb",
+    [
+        pytest.param(("check", "ana", "r"), id="check"),
+        pytest.param(("status",), id="status"),
+        pytest.param(("policy", "status"), id="policy-status"),
+        pytest.param(("policy", "reload", "--actor", "jo"), id="policy-reload"),
+        pytest.param(("policy", "validate"), id="policy-validate"),
+        pytest.param(("policy", "test"), id="policy-test"),
+        pytest.param(("facts", "verify"), id="facts-verify"),
+        pytest.param(RESOLVE, id="facts-resolve"),
+    ],
+)
+def test_every_verb_refuses_a_misspelt_setting(verb: tuple[str, ...]) -> None:
+    """Else it would ask another service, or look at another policy, than was meant."""
+    result = run(*verb, env={"AUTHZ_LISTEM": "127.0.0.1:1"})
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith("authz: AUTHZ_LISTEM is not a setting")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        pytest.param(("healthcheck", "--address", NOBODY), 11, id="healthcheck"),
+        pytest.param(("check", "--help"), 0, id="help"),
+    ],
+)
+def test_probe_and_help_do_without_settings(words: tuple[str, ...], code: int) -> None:
+    """A probe answers for the service; help is for whoever has to correct the setting."""
+    assert run(*words, env={"AUTHZ_LISTEM": "x"}).exit_code == code
+
+
+@pytest.mark.parametrize(("option", "word"), [("--action", "READ_METADATA"), ("--purpose", "BTG")])
+def test_choices_are_shown_as_they_are_written(option: str, word: str) -> None:
+    """In capitals, as in the policy's files and in the records."""
+    result = run("check", "ana", "r", option, "FOO")
+
+    assert word in result.stderr
+    assert "Value error" not in result.stderr
+
+
 def test_password_in_a_malformed_url_is_not_printed() -> None:
     """What a setting holds is never repeated: it may be a password."""
     result = run("facts", "verify", "--registry-url", "mysql://jo:hunter2@db/facts")
@@ -120,7 +166,8 @@ def test_failure_is_one_json_document_for_programs() -> None:
         "reason": "NO_ANSWER",
         "message": f"no service answers at {NOBODY}",
         "details": [],
-        "hint": "start it with: authz serve; or name another with --address",
+        "hint": "start it with: authz serve --insecure-loopback, or: make run; "
+        "or name another with --address",
         "exit_code": 11,
     }
     assert "no service answers" in result.stderr
