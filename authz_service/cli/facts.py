@@ -21,7 +21,9 @@ app = typer.Typer(no_args_is_help=True, help="Load, write out, verify and resolv
 
 
 @app.command(
-    "import", cls=SettingsVerb, epilog="Example: authz facts import facts.jsonl --actor jo.doe"
+    "import",
+    cls=SettingsVerb,
+    epilog="Example: authz facts import authz_service/demo/world.jsonl --actor jo.doe",
 )
 def import_(
     files: Annotated[

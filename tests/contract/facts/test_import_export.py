@@ -95,7 +95,7 @@ def test_a_killed_import_goes_on_at_the_next_line(
     summary = importer.import_file(path, actor=ACTOR, progress=ignore)
 
     assert summary == ImportSummary(
-        str(path), 2500, written=2500, resumed_after=2000, finished=True
+        str(path), 2500, written=2500, resumed_after=2000, written_before=2000, finished=True
     )
     assert revision_of(registry_url) == 3
 

@@ -89,7 +89,7 @@ def _damaged_journal(place: Path) -> None:
     ],
 )
 def test_damage_is_said_with_what_a_start_makes_of_it(
-    damaged: int, says: str, starts: bool, place: Path
+    damaged: int, says: str, place: Path, *, starts: bool
 ) -> None:
     """Only the last segment with records is verified at a start; the doctor verifies all."""
     for _ in range(2):
