@@ -21,11 +21,11 @@ from threading import Lock
 from authz_service.operations.records import Record
 from authz_service.pdp.errors import JournalUnavailableError
 
-_QUIET_TURNS = 32
+_QUIET_TURNS = 64
 """After how many turns of the loop without an append a batch leaves; a turn takes some 3 µs."""
 _MANY_BYTES = 256 * 1024
 """How much is worth a wake-up by itself: then the disk works while the loop goes on."""
-_MOST_TURNS = 400
+_MOST_TURNS = 800
 """After how many turns it leaves at the latest, however many appends come."""
 
 
