@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Final
 
@@ -29,12 +30,30 @@ MAX_FACTS: Final = 1000
 """How many facts one write may hold."""
 
 
+_CLOCKS_APART: Final = timedelta(minutes=5)
+
+
 class Verdict(Enum):
     """What becomes of one fact."""
 
     WRITE = "write"
     SKIP = "skip"
     UNCHANGED = "unchanged"
+
+
+def check_observed(observed_at: Instant, name: str, now: Instant) -> None:
+    """Refuse an observation that lies ahead: corrections and revocations after it would be skipped.
+
+    Both clocks count, the service's and this machine's, whichever is later: a service that tries
+    another time takes what is observed today.
+
+    Raises:
+        InvalidRequestError: It is more than five minutes ahead.
+    """
+    if observed_at > max(now, datetime.now(UTC)) + _CLOCKS_APART:
+        raise InvalidRequestError(
+            Violation(f"{name}observed_at", "is more than five minutes ahead of the service")
+        )
 
 
 def check_batch(references: Sequence[FactReference], names: Sequence[str]) -> None:

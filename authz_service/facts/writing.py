@@ -26,6 +26,7 @@ from authz_service.facts.write_rules import (
     check_batch,
     check_deletion,
     check_entity,
+    check_observed,
     judge,
     value_of,
 )
@@ -89,6 +90,7 @@ def write_facts(
     check_batch(references, names)
     for fact, name in zip(facts, names, strict=True):
         check_entity(fact.entity, name)
+        check_observed(fact.observed_at, name, now)
     values = [
         value_of(fact.entity, f"{name}{fact.kind}") for fact, name in zip(facts, names, strict=True)
     ]
