@@ -173,7 +173,9 @@ class Service:
             "authz_serving", "1 while questions can be answered.", lambda: self._health.serving
         )
         calm_collector()
-        self._closing.push_async_callback(operations.write_facts.finish)
+        self._closing.push_async_callback(
+            operations.write_facts.finish, self._settings.drain_seconds
+        )
         await self._listen(operations, rule)
 
     def _caller_rule(self) -> CallerRule:

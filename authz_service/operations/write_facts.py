@@ -53,9 +53,16 @@ class WriteFacts:
         self._observer = observer
         self._under_way: set[asyncio.Task[Any]] = set()
 
-    async def finish(self) -> None:
-        """Return once every change that has begun is recorded, or has failed."""
-        await asyncio.gather(*self._under_way, return_exceptions=True)
+    async def finish(self, seconds: float) -> None:
+        """Return once every change that has begun is recorded or has failed, or after *seconds*.
+
+        A registry that never answers must not keep the service from ending.
+        """
+        if not self._under_way:
+            return
+        _, left = await asyncio.wait(self._under_way, timeout=seconds)
+        if left:
+            log.warning("changes_abandoned", count=len(left))
 
     async def write(
         self, facts: Sequence[Fact[Entity]], *, actor: str, context: CallContext

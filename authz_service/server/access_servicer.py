@@ -41,7 +41,7 @@ class AccessServicer(grpc_api.RecordingAccessServiceServicer):
         self._check_access = check_access
         self._batch_check_access = batch_check_access
 
-    async def CheckAccess(  # type: ignore[override]  # noqa: N802  # the interceptor hands a Call
+    async def CheckAccess(  # type: ignore[override]  # noqa: N802  # the layer hands a Call
         self, request: pb.CheckAccessRequest, context: Call
     ) -> pb.CheckAccessResponse:
         """Answer one question."""
@@ -53,7 +53,7 @@ class AccessServicer(grpc_api.RecordingAccessServiceServicer):
         )
         return response_to_proto(record, context.rule)
 
-    async def BatchCheckAccess(  # type: ignore[override]  # noqa: N802  # the interceptor hands a Call
+    async def BatchCheckAccess(  # type: ignore[override]  # noqa: N802  # the layer hands a Call
         self, request: pb.BatchCheckAccessRequest, context: Call
     ) -> pb.BatchCheckAccessResponse:
         """Answer many questions."""

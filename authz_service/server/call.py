@@ -9,7 +9,7 @@ from authz_service.operations.records import CallContext
 
 
 class Call(NamedTuple):
-    """What the interceptor found out before the servicer is asked.
+    """What the layer found out before the servicer is asked.
 
     Attributes:
         context: Who asked, for the record.

@@ -34,7 +34,7 @@ class FactsServicer(grpc_api.FactsServiceServicer):
         self._write_facts = write_facts
         self._registry = registry
 
-    async def WriteFacts(  # type: ignore[override]  # noqa: N802  # the interceptor hands a Call
+    async def WriteFacts(  # type: ignore[override]  # noqa: N802  # the layer hands a Call
         self, request: pb.WriteFactsRequest, context: Call
     ) -> pb.WriteFactsResponse:
         """Write facts."""
@@ -51,7 +51,7 @@ class FactsServicer(grpc_api.FactsServiceServicer):
             conflicting_recording_ids=outcome.conflicting,
         )
 
-    async def ReadFacts(  # type: ignore[override]  # noqa: N802  # the interceptor hands a Call
+    async def ReadFacts(  # type: ignore[override]  # noqa: N802  # the layer hands a Call
         self,
         request: pb.ReadFactsRequest,
         context: Call,  # noqa: ARG002  # the shape of an RPC
@@ -61,7 +61,7 @@ class FactsServicer(grpc_api.FactsServiceServicer):
         facts, revision = await self._registry.read(references)
         return await asyncio.to_thread(_facts_to_proto, facts, revision)
 
-    async def DeleteFacts(  # type: ignore[override]  # noqa: N802  # the interceptor hands a Call
+    async def DeleteFacts(  # type: ignore[override]  # noqa: N802  # the layer hands a Call
         self, request: pb.DeleteFactsRequest, context: Call
     ) -> pb.DeleteFactsResponse:
         """Delete facts."""
@@ -74,7 +74,7 @@ class FactsServicer(grpc_api.FactsServiceServicer):
         outcome = await self._write_facts.delete(references, actor=actor, context=context.context)
         return pb.DeleteFactsResponse(facts_revision=outcome.revision, deleted=outcome.written)
 
-    async def ResolveConflict(  # type: ignore[override]  # noqa: N802  # the interceptor hands a Call
+    async def ResolveConflict(  # type: ignore[override]  # noqa: N802  # the layer hands a Call
         self, request: pb.ResolveConflictRequest, context: Call
     ) -> pb.ResolveConflictResponse:
         """Resolve a conflict."""

@@ -34,7 +34,7 @@ class PolicyServicer(grpc_api.PolicyServiceServicer):
         self._journal = journal
         self._clock = clock
 
-    async def GetActivePolicy(  # type: ignore[override]  # noqa: N802  # the interceptor hands a Call
+    async def GetActivePolicy(  # type: ignore[override]  # noqa: N802  # the layer hands a Call
         self,
         request: pb.GetActivePolicyRequest,  # noqa: ARG002  # it holds nothing
         context: Call,
@@ -54,7 +54,7 @@ class PolicyServicer(grpc_api.PolicyServiceServicer):
             response.latest_attempt.CopyFrom(_attempt_to_proto(attempt))
         return response
 
-    async def ReloadPolicy(  # type: ignore[override]  # noqa: N802  # the interceptor hands a Call
+    async def ReloadPolicy(  # type: ignore[override]  # noqa: N802  # the layer hands a Call
         self, request: pb.ReloadPolicyRequest, context: Call
     ) -> pb.ReloadPolicyResponse:
         """Read the bundle again."""

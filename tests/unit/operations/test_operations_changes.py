@@ -164,13 +164,27 @@ async def test_a_write_whose_caller_goes_away_is_recorded_all_the_same() -> None
     with pytest.raises(asyncio.CancelledError):
         await writing
     journal.synced.set()
-    await write_facts.finish()
+    await write_facts.finish(10)
 
     assert [event_of(journal, line).event for line in (0, 1)] == [
         "facts_written",
         "conflicts_found",
     ]
     assert heard.conflicts == 1
+
+
+async def test_a_change_that_never_ends_does_not_keep_the_service_from_ending() -> None:
+    write_facts = WriteFacts(FakeRegistry(), FakeJournal(), clock=StoppedClock(), observer=Heard())
+    writing = asyncio.create_task(
+        write_facts.write([Fact(Attendance("a"), "x", NOON)], actor="op", context=CONTEXT)
+    )
+    await asyncio.sleep(0)
+
+    with capture_logs() as logs:
+        await asyncio.wait_for(write_facts.finish(0.01), timeout=5)
+
+    assert [(each["event"], each["count"]) for each in logs] == [("changes_abandoned", 1)]
+    writing.cancel()
 
 
 async def test_what_could_not_be_recorded_is_not_written() -> None:
