@@ -34,7 +34,7 @@ demo: run ## The same as `make run`
 
 .PHONY: test
 test: setup ## Run every test, on SQLite and on a real PostgreSQL
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses logical --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: test-fast
 test-fast: setup ## Run the tests that take no time
@@ -64,6 +64,7 @@ check: lint type drift test ## All that CI runs
 .PHONY: check-long
 check-long: check ## What takes an hour: every property with many more examples
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest tests/property tests/contract tests/unit/audit --timeout 3600
+	AUTHZ_TEST_OUTAGE_SECONDS=90 $(BIN)/python -m pytest tests/e2e/test_shipping_faults.py --timeout 3600
 
 .PHONY: proto
 proto: setup ## Generate code from proto/

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,14 @@ def _unheard(_logger: object, _method: str, _event: structlog.typing.EventDict) 
 
 
 structlog.configure(processors=[_unheard])  # a test that wants to hear uses `capture_logs`
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """Undo what a test, or the command that it runs, has set up for its logs."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")
