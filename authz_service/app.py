@@ -16,7 +16,8 @@ from authz_service.audit.segment import Origin
 from authz_service.clocks import FixedClock, SystemClock
 from authz_service.console.http import Console, ConsoleAddressError
 from authz_service.facts.cache import FactsCache
-from authz_service.facts.opening import cache_over
+from authz_service.facts.listing import CandidateLists
+from authz_service.facts.opening import cache_over, lists_over
 from authz_service.facts.schema_version import migrate
 from authz_service.facts.sql_reader import SqlReader
 from authz_service.facts.sql_registry import SqlRegistry
@@ -155,13 +156,15 @@ class Service:
         journal = await self._open_journal()
         active = ActivePolicy(self._clock)
         reload_policy = await self._load_policy(active, journal)
-        registry, facts = await self._open_facts()
+        registry, facts, candidates = await self._open_facts()
         operations = operations_with(
             Plugs(
                 active_policy=active,
                 reload_policy=reload_policy,
                 facts=facts,
+                candidates=candidates,
                 registry=registry,
+                token_key=await registry.page_token_key(),
                 journal=journal,
                 clock=self._clock,
                 observer=self._metrics,
@@ -215,7 +218,7 @@ class Service:
         await self._health.report("policy", "")
         return reload_policy
 
-    async def _open_facts(self) -> tuple[SqlRegistry, FactsCache]:
+    async def _open_facts(self) -> tuple[SqlRegistry, FactsCache, CandidateLists]:
         """Open the registry, made or upgraded where it has to be."""
         url = self._settings.registry_url
         await asyncio.to_thread(migrate, url)
@@ -232,8 +235,10 @@ class Service:
         )
         self._closing.push_async_callback(facts.close)
         await facts.start()
+        candidates = lists_over(reader, facts)
+        self._closing.callback(candidates.close)
         await self._health.report("registry", "")
-        return registry, facts
+        return registry, facts, candidates
 
     async def _listen(self, operations: Operations, rule: CallerRule) -> None:
         """Serve HTTP, then gRPC: who can ask can be watched."""

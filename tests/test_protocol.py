@@ -144,7 +144,7 @@ def test_nothing_is_published_that_does_not_work_yet() -> None:
     }
 
     assert services == {
-        "RecordingAccessService": ["BatchCheckAccess", "CheckAccess"],
+        "RecordingAccessService": ["BatchCheckAccess", "CheckAccess", "ListRecordings"],
         "FactsService": ["DeleteFacts", "ReadFacts", "ResolveConflict", "WriteFacts"],
         "PolicyService": ["GetActivePolicy", "ReloadPolicy"],
     }

@@ -12,7 +12,14 @@ from typing import TypeAlias
 
 import orjson
 
-from authz_service.operations.records import DecisionRecord, EventRecord, Record
+from authz_service.operations.lists import ListRequest
+from authz_service.operations.records import (
+    DecisionRecord,
+    EventRecord,
+    ListRecord,
+    Record,
+    RecordKind,
+)
 from authz_service.pdp.model import (
     AccessRequest,
     Action,
@@ -32,6 +39,8 @@ Plain: TypeAlias = dict[str, object]
 FORMAT = 1
 """The format of records; it grows when a field changes its meaning."""
 
+_DECISION = RecordKind.DECISION
+_PRESENTED = RecordKind.PRESENTED.value
 _OPTIONS = orjson.OPT_UTC_Z
 _MOST_REMEMBERED = 4096
 
@@ -55,9 +64,11 @@ def line_encoder(software: str) -> Callable[[Sequence[Record]], bytes]:
     situation_text = _remembering_situations()
 
     def plain(record: Record) -> Plain:
-        if isinstance(record, EventRecord):
-            return _event(record, software)
-        return _decision(record, software, situation_text)
+        if isinstance(record, DecisionRecord):
+            return _decision(record, software, situation_text)
+        if isinstance(record, ListRecord):
+            return _listed(record, software)
+        return _event(record, software)
 
     def encoded(records: Sequence[Record]) -> bytes:
         if len(records) == 1:
@@ -88,7 +99,7 @@ def _decision(
     record: DecisionRecord, software: str, situation_text: Callable[[Situation], orjson.Fragment]
 ) -> Plain:
     """Return a decision as it is written. The hot path: every answer waits for it."""
-    decision_id, evaluated_at, context, request, decision, policy_revision, revision, spent = record
+    decision_id, evaluated_at, context, request, decision, policy, revision, spent, kind = record
     caller, request_id, trace_id = context
     effect, reason, rule, obligations, patient_id, situation, evidence = decision
     subject_id = tenant_id = recording_id = action = None
@@ -96,7 +107,7 @@ def _decision(
         subject_id, recording_id, action, _, tenant_id, _, _, _ = request
     return {
         "format": FORMAT,
-        "kind": "DECISION",
+        "kind": "DECISION" if kind is _DECISION else _PRESENTED,
         "decision_id": decision_id,
         "evaluated_at": evaluated_at,
         "request_id": request_id,
@@ -113,14 +124,14 @@ def _decision(
         "obligations": _obligations(obligations) if obligations else [],
         "situation": _unseen(request) if situation is None else situation_text(situation),
         "evidence": _evidence(evidence) if evidence else {},
-        "policy_revision": policy_revision,
+        "policy_revision": policy,
         "facts_revision": revision,
         "elapsed_microseconds": spent,
         "software": software,
     }
 
 
-def _unseen(request: AccessRequest | None) -> Plain | None:
+def _unseen(request: AccessRequest | ListRequest | None) -> Plain | None:
     """Return the situation where no policy saw one: the purpose as asked, the rest unknown."""
     if request is None:
         return None
@@ -166,6 +177,35 @@ def _evidence(evidence: tuple[tuple[Relation, tuple[Evidence, ...]], ...]) -> Pl
 def _obligations(obligations: tuple[Obligation, ...]) -> list[Plain]:
     """Return obligations as they are written."""
     return [{"id": each.id, "parameters": dict(each.parameters)} for each in obligations]
+
+
+def _listed(record: ListRecord, software: str) -> Plain:
+    """Return a page of a list as it is written; not the token that it came by."""
+    context, request = record.context, record.request
+    return {
+        "format": FORMAT,
+        "kind": "LISTED",
+        "decision_id": record.decision_id,
+        "evaluated_at": record.evaluated_at,
+        "request_id": context.request_id,
+        "trace_id": context.trace_id,
+        "caller": context.caller,
+        "subject_id": request.subject_id,
+        "tenant_id": request.tenant_id,
+        "patient_id": request.patient_id,
+        "action": _TEXT[request.action],
+        "situation": _unseen(request),
+        "created_from": request.created_from,
+        "created_to": request.created_to,
+        "page_size": request.page_size,
+        "rows": record.rows,
+        "considered": record.considered,
+        "is_last": record.is_last,
+        "policy_revision": record.policy_revision,
+        "facts_revision": record.facts_revision,
+        "elapsed_microseconds": record.elapsed_microseconds,
+        "software": software,
+    }
 
 
 def _event(record: EventRecord, software: str) -> Plain:

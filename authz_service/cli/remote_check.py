@@ -10,6 +10,7 @@ from authz_service.api.v1 import vocabulary_pb2 as words
 from authz_service.cli.answer import Answer
 from authz_service.cli.channel import connected, new_request_id
 from authz_service.cli.failures import CommandError
+from authz_service.operations.lists import ListRequest
 from authz_service.pdp.model import AccessRequest, Obligation
 
 
@@ -39,7 +40,12 @@ def to_proto(request: AccessRequest, at_least: int) -> pb.CheckAccessRequest:
         at_least_facts_revision=at_least,
     )
     message.subject.id = request.subject_id
-    context = message.context
+    fill_context(message.context, request)
+    return message
+
+
+def fill_context(context: pb.AccessContext, request: AccessRequest | ListRequest) -> None:
+    """Put the circumstances of *request* into *context*."""
     purpose = f"PURPOSE_OF_USE_{request.purpose_of_use.name}"
     context.purpose_of_use = words.PurposeOfUse.Value(purpose)
     context.matter_id = request.matter_id or ""
@@ -47,7 +53,6 @@ def to_proto(request: AccessRequest, at_least: int) -> pb.CheckAccessRequest:
         context.assurance = words.Assurance.Value(f"ASSURANCE_{request.assurance.name}")
     if request.authenticated_at is not None:
         context.authenticated_at.FromDatetime(request.authenticated_at)
-    return message
 
 
 def require_echo(

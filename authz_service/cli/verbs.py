@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from authz_service.cli import check, doctor, facts, healthcheck, policy, serve, status
+from authz_service.cli import (
+    check,
+    doctor,
+    facts,
+    healthcheck,
+    list_recordings,
+    policy,
+    serve,
+    status,
+)
 from authz_service.cli.failures import Boundary
 from authz_service.cli.known_settings import SettingsVerb
 
@@ -44,6 +53,9 @@ def root(
 
 app.command(epilog=serve.EXAMPLES)(serve.serve)
 app.command(cls=SettingsVerb, epilog=check.EXAMPLES)(check.check)
+app.command("list", cls=SettingsVerb, epilog=list_recordings.EXAMPLES)(
+    list_recordings.list_recordings
+)
 app.command(cls=SettingsVerb, epilog=status.EXAMPLES)(status.status)
 app.add_typer(facts.app, name="facts")
 app.add_typer(policy.app, name="policy")

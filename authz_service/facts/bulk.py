@@ -14,6 +14,7 @@ from authz_service.facts.changes import Change, make_changes
 from authz_service.facts.database import Access, Database
 from authz_service.facts.decoding import to_microseconds
 from authz_service.facts.key_text import EVERYTHING
+from authz_service.facts.reach import fill_reach, note_holds
 from authz_service.facts.revisions import Write, begin_write, record_everything, record_write
 from authz_service.facts.rows import Stored
 from authz_service.facts.sessions import Session
@@ -56,8 +57,11 @@ def _fill(session: Session, write: Write, facts: Iterator[Fact[Entity]]) -> int:
     """Write *facts* chunk by chunk; return how many there were."""
     written = 0
     while chunk := list(islice(facts, _CHUNK)):
-        make_changes(session, [_change(fact, write, written) for fact in chunk])
+        changes = [_change(fact, write, written) for fact in chunk]
+        make_changes(session, changes)
+        note_holds(session, changes)
         written += len(chunk)
+    fill_reach(session)
     return written
 
 

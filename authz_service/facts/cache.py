@@ -28,6 +28,9 @@ class FactsCache:
 
     Every answer is the state of the registry at one revision, and contains everything that was
     committed up to the staleness bound before it is given. Facts are held, never decisions.
+
+    Attributes:
+        bounds: How old, how many and how long.
     """
 
     def __init__(
@@ -51,7 +54,7 @@ class FactsCache:
             threads_for: Makes the worker threads.
         """
         metrics = metrics or SilentMetrics()
-        self._bounds = bounds
+        self.bounds = bounds
         self._staleness = bounds.staleness_seconds
         self._monotonic = monotonic
         self._look_thread = threads_for(1, "facts-look")
@@ -81,6 +84,11 @@ class FactsCache:
     @property
     def revision(self) -> int:
         return self._entries.revision
+
+    @property
+    def state(self) -> tuple[int, str]:
+        """The revision, and its nonce, at which everything held is true."""
+        return self._entries.revision, self._entries.nonce
 
     @property
     def usable(self) -> bool:
@@ -122,7 +130,7 @@ class FactsCache:
         return facts
 
     async def facts_for(self, questions: Sequence[FactsQuestion], at_least: int) -> Sequence[Facts]:
-        begun, seconds = self._monotonic(), self._bounds.timeout_seconds
+        begun, seconds = self._monotonic(), self.bounds.timeout_seconds
         if self._entries.revision >= at_least and self._looked_since(begun):
             facts = self._held(questions)
             if facts is not None:
@@ -231,7 +239,7 @@ class FactsCache:
 
     def _look_when_idle(self) -> None:
         """Look at the registry where nobody else did, and again in a while."""
-        seconds = self._bounds.idle_look_seconds
+        seconds = self.bounds.idle_look_seconds
         if self._monotonic() - self._entries.sent_at >= seconds / 2:
             self._looks.start()
         self._idle_look = asyncio.get_running_loop().call_later(seconds, self._look_when_idle)

@@ -32,7 +32,13 @@ class Database:
     """
 
     def __init__(
-        self, url: str | URL, *, lock_seconds: float, statement_seconds: float = 10.0, pool: int = 4
+        self,
+        url: str | URL,
+        *,
+        lock_seconds: float,
+        statement_seconds: float = 10.0,
+        pool: int = 4,
+        by_index: bool = False,
     ) -> None:
         """Describe the database.
 
@@ -41,6 +47,8 @@ class Database:
             lock_seconds: How long to wait for somebody else's write.
             statement_seconds: How long one statement may take (PostgreSQL).
             pool: How many connections there may be.
+            by_index: Whether every statement finds few rows, and has to find them in the order of
+                an index whatever a planner guesses from old statistics (PostgreSQL).
 
         Raises:
             FactsUnavailableError: The URL names no database that this service can use.
@@ -51,7 +59,9 @@ class Database:
         self._engine: Engine = (
             sqlite_engine(self.url, lock_seconds, pool)
             if self.is_sqlite
-            else postgresql_engine(self.url, lock_seconds, statement_seconds, pool)
+            else postgresql_engine(
+                self.url, lock_seconds, statement_seconds, pool, by_index=by_index
+            )
         )
 
     @contextmanager

@@ -15,6 +15,9 @@ _POOL_SECONDS: Final = 2.0
 _CONNECT_SECONDS: Final = 3
 _SILENCE_MILLISECONDS: Final = 5000
 _CACHE_KIBIBYTES: Final = 65536
+_PLANS_THAT_SCAN: Final = (
+    "enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin",
+)  # fmt: skip
 
 FileIdentity = tuple[int, int] | None
 """Device and inode of a file; None where there is none."""
@@ -74,13 +77,17 @@ def _only_the_same_file(engine: Engine, path: Path) -> None:
             raise DisconnectionError("the file was replaced")
 
 
-def postgresql_engine(url: URL, lock_seconds: float, statement_seconds: float, pool: int) -> Engine:
+def postgresql_engine(
+    url: URL, lock_seconds: float, statement_seconds: float, pool: int, *, by_index: bool
+) -> Engine:
     """Return an engine for the PostgreSQL database of *url*; every wait of it is bounded."""
-    settings = {
+    settings: dict[str, int | str] = {
         "statement_timeout": round(statement_seconds * 1000),
         "lock_timeout": round(lock_seconds * 1000),
         "idle_in_transaction_session_timeout": round(statement_seconds * 3000),
     }
+    if by_index:
+        settings |= dict.fromkeys(_PLANS_THAT_SCAN, "off")
     return create_engine(
         url,
         poolclass=QueuePool,

@@ -1,10 +1,11 @@
-"""How a cache of facts is set up over a registry: a local one is read on the spot."""
+"""How cache and lists are set up over a registry: a local one is read on the spot."""
 
 from __future__ import annotations
 
 from authz_service.facts.cache import FactsCache
 from authz_service.facts.cache_bounds import CacheBounds
 from authz_service.facts.cache_metrics import FactsCacheMetrics
+from authz_service.facts.listing import CandidateLists
 from authz_service.facts.looks import OnUsable
 from authz_service.facts.sql_reader import SqlReader
 from authz_service.facts.workers import on_the_loop, worker_threads
@@ -44,4 +45,11 @@ def cache_over(
         metrics=metrics,
         on_usable=on_usable,
         threads_for=on_the_loop if reader.is_local else worker_threads,
+    )
+
+
+def lists_over(reader: SqlReader, cache: FactsCache) -> CandidateLists:
+    """Return the lists of the registry of *reader*, whose facts come from *cache*."""
+    return CandidateLists(
+        reader, cache, threads_for=on_the_loop if reader.is_local else worker_threads
     )

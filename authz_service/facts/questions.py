@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from authz_service.facts.reader import CONTAINMENTS_KEY, Key, Load
+from authz_service.facts.reader import CONTAINMENTS_KEY, Candidates, Key, Load, PageQuestion
 from authz_service.operations.ports import FactsQuestion
 from authz_service.pdp.entities import Containment
 from authz_service.pdp.facts import Facts, PatientFacts, RecordingFacts, SubjectFacts
@@ -17,6 +17,12 @@ def keys_of(questions: Sequence[FactsQuestion]) -> set[Key]:
     keys.update(Key("subject", question.subject_id) for question in questions)
     keys.update(Key("recording", question.recording_id) for question in questions)
     return keys
+
+
+def questions_about(page: PageQuestion, found: Candidates) -> list[FactsQuestion]:
+    """Return the question about each recording that was *found* for *page*."""
+    subject_id = page.of.subject_id
+    return [FactsQuestion(subject_id, key.recording_id) for key in found.keys]
 
 
 def facts_in(load: Load, question: FactsQuestion, revision: int) -> Facts:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
+from authz_service.operations.lists import CandidateQuestion, ListKey
 from authz_service.pdp.entities import Containment
 from authz_service.pdp.facts import PatientFacts, RecordingFacts, SubjectFacts
 
@@ -84,6 +85,39 @@ class Changes:
     sent_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The recordings that come next in a list, as they are at one revision.
+
+    Attributes:
+        revision: The registry's revision.
+        nonce: The revision's nonce.
+        keys: The recordings, newest first.
+        is_last: Whether there are none after these.
+        sent_at: ``time.monotonic()``, in seconds, just before the first query was sent.
+    """
+
+    revision: int
+    nonce: str
+    keys: tuple[ListKey, ...]
+    is_last: bool
+    sent_at: float
+
+
+class PageQuestion(NamedTuple):
+    """Which part of a list is asked for.
+
+    Attributes:
+        of: Which list.
+        after: Where it goes on; None for its beginning.
+        limit: How many recordings at most.
+    """
+
+    of: CandidateQuestion
+    after: ListKey | None
+    limit: int
+
+
 class RegistryReader(Protocol):
     """A registry as the cache reads it.
 
@@ -117,5 +151,25 @@ class RegistryReader(Protocol):
 
         Raises:
             FactsUnavailableError: As for `look`.
+        """
+        ...
+
+
+class CandidateReader(Protocol):
+    """A registry as lists read it; called as a `RegistryReader` is."""
+
+    def candidates(self, question: PageQuestion) -> Candidates:
+        """Return the next candidates of a list; the revision is read with them.
+
+        Raises:
+            FactsUnavailableError: The registry is silent, locked, gone or of another schema.
+        """
+        ...
+
+    def candidates_with_facts(self, question: PageQuestion) -> tuple[Candidates, Load]:
+        """Return the next candidates with all facts about them, read in one snapshot.
+
+        Raises:
+            FactsUnavailableError: As for `candidates`.
         """
         ...

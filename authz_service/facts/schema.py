@@ -14,8 +14,8 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Ta
 
 from authz_service.pdp.entity_words import FactKind
 
-SCHEMA_VERSION: Final = "0001"
-"""The migration that made the tables below."""
+SCHEMA_VERSION: Final = "0002"
+"""The last of the migrations that made the tables below."""
 
 VERSION_TABLE: Final = "facts_schema"
 """Where Alembic keeps the registry's version; a name of its own, as a database may be shared."""
@@ -44,7 +44,11 @@ LOOKUPS: Final[dict[FactKind, tuple[str, ...]]] = {
 """The fields of each kind that are columns too, because something is found by them."""
 
 _INDEXED: Final[dict[FactKind, tuple[tuple[str, ...], ...]]] = {
-    FactKind.RECORDING: (("consultation_id",), ("owner_id", "created_at", "id")),
+    FactKind.RECORDING: (
+        ("consultation_id",),
+        ("owner_id", "created_at", "id"),
+        ("tenant_id", "created_at", "id"),
+    ),
     FactKind.DELEGATION: (("patient_id",), ("delegate_id",)),
     FactKind.BLOCK: (("patient_id",), ("delegate_id",)),
     FactKind.RELATIONSHIP: (("patient_id",), ("staff_id",)),
@@ -104,6 +108,17 @@ subject_links = Table(
     sqlite_with_rowid=False,
 )
 """Declared sameness (``same_person``) and kinship (``family``), as one side declares it."""
+
+recording_reach = Table(
+    "recording_reach",
+    metadata,
+    _id("subject_id", primary_key=True),
+    _id("way", primary_key=True),
+    Column("created_at", BigInteger, primary_key=True, autoincrement=False),
+    _id("recording_id", primary_key=True),
+    sqlite_with_rowid=False,
+)
+"""Who may have which relation to which recording, and when it was made: what lists read."""
 
 facts_revision = Table(
     "facts_revision",
@@ -165,3 +180,12 @@ facts_imports = Table(
     Column("unchanged", BigInteger, nullable=False),
 )
 """How far each imported file is, by the SHA-256 of its bytes."""
+
+service_keys = Table(
+    "service_keys",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+)
+"""What all replicas sign with, in hex; made when it is first needed."""

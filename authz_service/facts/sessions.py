@@ -2,7 +2,7 @@
 
 They are written once, in PostgreSQL's words with ``:name`` for parameters and ``= ANY(:names)``
 for sets; SQLite reads a set from one JSON array, so that a statement's text never depends on how
-many ids it is asked for.
+many ids it is asked for. A text is read as JSON by ``::json``, which SQLite does without.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import orjson
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
 _SET: Final = re.compile(r"= ANY\(:(\w+)\)")
+_AS_JSON: Final = "::json"
 _NAME: Final = re.compile(r"(?<!:):([a-z]\w*)")
 
 Parameters = Mapping[str, Any]
@@ -72,6 +73,8 @@ class Session:
         if self.is_sqlite:
             self._cursor.execute(self._statements.gathered(queries), bound)
             return [orjson.loads(text) for text in self._cursor.fetchone() or ()]
+        if len(queries) == 1:
+            return [self.rows(queries[0].text, parameters)]
         with self._connection.pipeline():
             cursors = [
                 self._connection.execute(self._statements.translated(query.text), bound)
@@ -135,7 +138,8 @@ class Statements:
     def _translate(self, statement: str) -> str:
         """Return *statement* with parameters and sets as the driver writes them."""
         if self.is_sqlite:
-            return _SET.sub(r"IN (SELECT value FROM json_each(:\1))", statement)
+            words = statement.replace(_AS_JSON, "")
+            return _SET.sub(r"IN (SELECT value FROM json_each(:\1))", words)
         return _NAME.sub(r"%(\1)s", statement).replace("?", "%s")
 
 

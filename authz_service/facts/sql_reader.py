@@ -9,11 +9,13 @@ from datetime import timedelta
 from threading import Lock
 from typing import Final
 
+from authz_service.facts.candidates import read_candidates
 from authz_service.facts.database import Access, Database
 from authz_service.facts.decoding import from_microseconds
 from authz_service.facts.key_text import EVERYTHING, keys_from_text
 from authz_service.facts.loading import load_values
-from authz_service.facts.reader import Changes, Key, Load, Look
+from authz_service.facts.questions import keys_of, questions_about
+from authz_service.facts.reader import Candidates, Changes, Key, Load, Look, PageQuestion
 from authz_service.facts.revisions import check_version, state
 from authz_service.facts.schema import VERSION_TABLE
 from authz_service.facts.sessions import Session
@@ -55,7 +57,7 @@ class SqlReader:
         url: str,
         clock: Clock,
         *,
-        connections: int = 4,
+        connections: int = 5,
         statement_seconds: float = 2.0,
         between: Callable[[], object] = _nothing,
     ) -> None:
@@ -77,6 +79,7 @@ class SqlReader:
             lock_seconds=_LOCK_SECONDS,
             statement_seconds=statement_seconds,
             pool=connections,
+            by_index=True,
         )
         self._clock = clock
         self._between = between
@@ -114,6 +117,18 @@ class SqlReader:
         sent_at = time.monotonic()
         with self._database.transaction(Access.READ) as session:
             return load_values(session, keys, sent_at, self._between)
+
+    def candidates(self, question: PageQuestion) -> Candidates:
+        sent_at = time.monotonic()
+        with self._database.connection() as session:
+            return read_candidates(session, question, sent_at)
+
+    def candidates_with_facts(self, question: PageQuestion) -> tuple[Candidates, Load]:
+        sent_at = time.monotonic()
+        with self._database.transaction(Access.READ) as session:
+            found = read_candidates(session, question, sent_at)
+            keys = keys_of(questions_about(question, found))
+            return found, load_values(session, keys, sent_at, self._between)
 
     def close(self) -> None:
         """Close all connections."""

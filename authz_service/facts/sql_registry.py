@@ -13,6 +13,7 @@ from authz_service.facts.database import Access, Database
 from authz_service.facts.resolving import resolve_dispute
 from authz_service.facts.revisions import state
 from authz_service.facts.rows import fact_of, stored_rows
+from authz_service.facts.service_keys import shared_key
 from authz_service.facts.writing import Written, conflicting, delete_facts, write_facts
 from authz_service.operations.ports import Clock, Resolution, WriteOutcome
 from authz_service.pdp.entities import Entity
@@ -23,6 +24,7 @@ log = structlog.get_logger(__name__)
 
 _THREADS: Final = 2
 _MAX_WAITING: Final = 64
+_PAGE_TOKENS: Final = "page-tokens"
 
 Answer = TypeVar("Answer")
 
@@ -61,6 +63,16 @@ class SqlRegistry:
 
     async def resolve(self, recording_id: str, *, actor: str, reason: str) -> Resolution:
         return await self._in_thread(lambda: self._resolve(recording_id, actor, reason))
+
+    async def page_token_key(self) -> bytes:
+        """Return the key that signs page tokens: 32 bytes, the same for every replica.
+
+        Raises:
+            FactsUnavailableError: The registry is silent, locked, gone or of another schema.
+        """
+        return await self._in_thread(
+            lambda: shared_key(self._database, _PAGE_TOKENS, self._clock.now())
+        )
 
     def close(self) -> None:
         """Let what has begun end, and close all connections. Blocks."""

@@ -9,6 +9,7 @@ from typing import Final
 
 from authz_service.facts.database import Access, Database
 from authz_service.facts.pages import all_facts, pages
+from authz_service.facts.reach_verification import reach_breaches
 from authz_service.facts.recordings import COLUMNS, TABLES, Judged, judged_rows
 from authz_service.facts.revisions import state
 from authz_service.facts.schema import PLURALS
@@ -81,7 +82,7 @@ class Conflict:
 
 
 def verify_registry(url: str, *, examples: int = 10) -> Iterator[Finding]:
-    """Yield what is wrong in the registry of *url*: references, intervals and conflicts.
+    """Yield what is wrong in the registry of *url*: references, intervals, conflicts and lists.
 
     Args:
         url: The registry.
@@ -100,6 +101,8 @@ def verify_registry(url: str, *, examples: int = 10) -> Iterator[Finding]:
             )
         conflicting = (one.recording_id for one in _conflicts(session))
         yield from _found("recording: its facts disagree", *_counted(conflicting, examples))
+        for rule, count, recordings in reach_breaches(session, examples):
+            yield from _found(rule, count, recordings)
 
 
 def conflicts_in(url: str) -> Iterator[Conflict]:

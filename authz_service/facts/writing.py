@@ -10,6 +10,7 @@ from authz_service.facts.changes import Change, make_changes
 from authz_service.facts.decoding import entity_of, to_microseconds
 from authz_service.facts.disputes import dispute, note_established, owned_by_moved, recordings_of
 from authz_service.facts.links import links_around
+from authz_service.facts.reach import forget_reach, note_reach
 from authz_service.facts.recordings import judged
 from authz_service.facts.revisions import (
     Write,
@@ -175,7 +176,9 @@ def _make(session: Session, write: Write, changes: Sequence[Change]) -> frozense
     before = links_around(session, relinked)
     booked = recordings_of(session, changes)
     note_established(session, changes)
+    unsettled = forget_reach(session, changes)
     make_changes(session, changes)
+    note_reach(session, changes, unsettled)
     after = links_around(session, relinked)
     disputed = dispute(session, changes, write.revision)
     touched = [(change, touched_keys(change, booked, (before, after))) for change in changes]

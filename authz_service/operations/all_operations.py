@@ -8,7 +8,10 @@ from typing import Protocol
 from authz_service.operations.active_policy import ActivePolicy
 from authz_service.operations.batch_check_access import BatchCheckAccess
 from authz_service.operations.check_access import CheckAccess, NewId
+from authz_service.operations.list_recordings import LIST_TOKENS, ListObserver, ListRecordings
+from authz_service.operations.page_tokens import PageTokens
 from authz_service.operations.ports import (
+    CandidateSource,
     Clock,
     DecisionObserver,
     FactsRegistry,
@@ -19,7 +22,7 @@ from authz_service.operations.reload_policy import ReloadPolicy
 from authz_service.operations.write_facts import FactsObserver, WriteFacts
 
 
-class Observer(DecisionObserver, FactsObserver, Protocol):
+class Observer(DecisionObserver, ListObserver, FactsObserver, Protocol):
     """Hears of all that the operations do."""
 
 
@@ -30,7 +33,9 @@ class Plugs:
     active_policy: ActivePolicy
     reload_policy: ReloadPolicy
     facts: FactsSource
+    candidates: CandidateSource
     registry: FactsRegistry
+    token_key: bytes
     journal: Journal
     clock: Clock
     observer: Observer
@@ -43,6 +48,7 @@ class Operations:
 
     check_access: CheckAccess
     batch_check_access: BatchCheckAccess
+    list_recordings: ListRecordings
     write_facts: WriteFacts
     registry: FactsRegistry
     active_policy: ActivePolicy
@@ -61,6 +67,16 @@ def operations_with(plugs: Plugs) -> Operations:
         ),
         batch_check_access=BatchCheckAccess(
             policy, facts, journal, clock=clock, observer=observer, new_id=new_id
+        ),
+        list_recordings=ListRecordings(
+            policy,
+            facts,
+            journal,
+            candidates=plugs.candidates,
+            tokens=PageTokens(plugs.token_key, LIST_TOKENS),
+            clock=clock,
+            observer=observer,
+            new_id=new_id,
         ),
         write_facts=WriteFacts(plugs.registry, journal, clock=clock, observer=observer),
         registry=plugs.registry,

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from authz_service.operations.lists import CandidatePage, CandidateQuestion, ListKey
 from authz_service.operations.records import Record
 from authz_service.pdp.entities import Entity
 from authz_service.pdp.errors import PolicyProblem
@@ -55,6 +56,26 @@ class FactsSource(Protocol):
             RevisionAheadError: A fresh look finds the registry before *at_least*.
             FactsUnavailableError: The registry is silent, read-only, locked, gone, of another
                 schema, or its clock is more than a second off.
+        """
+        ...
+
+
+class CandidateSource(Protocol):
+    """Where a list gets the recordings that it has to judge, with the facts to judge them."""
+
+    async def candidates(
+        self, question: CandidateQuestion, *, after: ListKey | None, limit: int, at_least: int
+    ) -> CandidatePage:
+        """Return the next candidates, newest first: at most *limit*, fewer only at the end.
+
+        Every recording to which the subject has one of the relations is among them, each once;
+        one to which it has none may be. One that says not when it was made is never among them:
+        its facts are incomplete. Freshness and *at_least* are as in `FactsSource.facts_for`.
+        Safe to cancel.
+
+        Raises:
+            RevisionAheadError: A fresh look finds the registry before *at_least*.
+            FactsUnavailableError: As `FactsSource.facts_for`.
         """
         ...
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple
 
+from authz_service.operations.lists import ListRequest
 from authz_service.pdp.model import AccessRequest, Decision, Instant
 
 
@@ -22,6 +24,13 @@ class CallContext(NamedTuple):
     trace_id: str | None = None
 
 
+class RecordKind(StrEnum):
+    """What a decision's record is of."""
+
+    DECISION = "DECISION"
+    PRESENTED = "PRESENTED"
+
+
 class DecisionRecord(NamedTuple):
     """One decision, as it is recorded.
 
@@ -34,6 +43,7 @@ class DecisionRecord(NamedTuple):
         policy_revision: The policy that judged.
         facts_revision: The state of the registry on which it rests.
         elapsed_microseconds: From the call's arrival to the record.
+        kind: A single answer, or a row of a list that is returned.
     """
 
     decision_id: str
@@ -41,6 +51,35 @@ class DecisionRecord(NamedTuple):
     context: CallContext
     request: AccessRequest | None
     decision: Decision
+    policy_revision: str
+    facts_revision: int
+    elapsed_microseconds: int
+    kind: RecordKind = RecordKind.DECISION
+
+
+class ListRecord(NamedTuple):
+    """One page of a list, as it is recorded: LISTED, rows or none.
+
+    Attributes:
+        decision_id: UUIDv7.
+        evaluated_at: The instant at which its rows were judged.
+        context: Who asked.
+        request: The question.
+        rows: How many rows are returned.
+        considered: How many candidates were judged for them.
+        is_last: Whether nothing follows.
+        policy_revision: The policy that judged.
+        facts_revision: The state of the registry on which it rests.
+        elapsed_microseconds: From the call's arrival to the record.
+    """
+
+    decision_id: str
+    evaluated_at: Instant
+    context: CallContext
+    request: ListRequest
+    rows: int
+    considered: int
+    is_last: bool
     policy_revision: str
     facts_revision: int
     elapsed_microseconds: int
@@ -66,4 +105,4 @@ class EventRecord:
     details: tuple[tuple[str, str | int | tuple[str, ...]], ...] = ()
 
 
-Record = DecisionRecord | EventRecord
+Record = DecisionRecord | ListRecord | EventRecord

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from authz_service.pdp.model import Effect, Situation
+from authz_service.pdp.model import (
+    Action,
+    Condition,
+    Effect,
+    PurposeOfUse,
+    Relation,
+    Situation,
+)
 
 
 class RuleMatch(NamedTuple):
@@ -32,5 +39,16 @@ class Ruleset(Protocol):
 
         A rule that denies outranks every rule that allows. Total: a fault in the evaluation is
         raised as `PolicyNotReadyError` and never becomes a match.
+        """
+        ...
+
+    def open_relations(
+        self, action: Action, purpose_of_use: PurposeOfUse, impossible: frozenset[Condition]
+    ) -> frozenset[Relation]:
+        """Return the relations through which a rule may allow *action* for *purpose_of_use*.
+
+        Never too few: `match` allows no situation of that action and purpose in which none of the
+        *impossible* conditions holds and none of these relations is there. Perhaps too many: who
+        the subject is, and what denies, is not looked at.
         """
         ...

@@ -76,6 +76,22 @@ def is_recent(authenticated_at: Instant | None, now: Instant) -> bool:
     return authenticated_at is not None and now - RECENT <= authenticated_at <= now + SKEW
 
 
+def impossible_conditions(request: AccessRequest, now: Instant) -> frozenset[Condition]:
+    """Return the conditions that hold for no recording whatever, as *request* stands at *now*.
+
+    Whatever becomes of the facts, and however late the question is judged: an authentication that
+    is too old gets no younger.
+    """
+    found = set()
+    if request.assurance is not Assurance.MULTI_FACTOR:
+        found.add(Condition.MFA)
+    if request.authenticated_at is None or request.authenticated_at < now - RECENT:
+        found.add(Condition.RECENT_AUTHENTICATION)
+    if not request.matter_id:
+        found.add(Condition.MATTER_MATCHES)
+    return frozenset(found)
+
+
 def _conditions(
     request: AccessRequest, facts: Facts, relations: Relations, now: Instant
 ) -> list[Condition]:

@@ -13,10 +13,18 @@ import threading
 import casbin
 
 from authz_service.pdp.errors import PolicyNotReadyError
-from authz_service.pdp.model import Condition, Effect, Situation
+from authz_service.pdp.model import (
+    Action,
+    Condition,
+    Effect,
+    PurposeOfUse,
+    Relation,
+    Situation,
+)
 from authz_service.pdp.ruleset import RuleMatch
 from authz_service.policy.bundle import Bundle
 from authz_service.policy.model_conf import casbin_model
+from authz_service.policy.open_relations import open_relations
 from authz_service.policy.rules import Rule, When
 from authz_service.policy.vocabulary import ALWAYS, EVERYTHING
 
@@ -47,6 +55,7 @@ class CasbinRuleset:
             PolicyNotReadyError: Casbin does not accept it.
         """
         self.revision = bundle.revision
+        self._rules = bundle.rules
         self._roles = bundle.roles
         self._words: dict[str, frozenset[str]] = {}
         self._when: dict[str, When] = {}
@@ -67,6 +76,12 @@ class CasbinRuleset:
             return self._verdicts[situation]
         except KeyError:
             return self._remember(situation)
+
+    def open_relations(
+        self, action: Action, purpose_of_use: PurposeOfUse, impossible: frozenset[Condition]
+    ) -> frozenset[Relation]:
+        """Return the relations through which a rule may allow; see `Ruleset`."""
+        return open_relations(self._rules, action, purpose_of_use, impossible)
 
     def _remember(self, situation: Situation) -> RuleMatch | None:
         """Evaluate *situation* and keep the verdict."""

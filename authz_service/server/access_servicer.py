@@ -13,6 +13,7 @@ from authz_service.operations.batch_check_access import (
     Semantics,
 )
 from authz_service.operations.check_access import CheckAccess
+from authz_service.operations.list_recordings import ListRecordings
 from authz_service.pdp.errors import InvalidRequestError, Violation
 from authz_service.pdp.model import AccessRequest
 from authz_service.server.call import Call
@@ -24,6 +25,7 @@ from authz_service.server.convert import (
     request_from_proto,
     response_to_proto,
 )
+from authz_service.server.list_convert import list_request_from_proto, list_response_to_proto
 
 _SEMANTICS = {
     pb.BATCH_SEMANTICS_UNSPECIFIED: Semantics.EXECUTE_ALL,
@@ -36,10 +38,16 @@ _SEMANTICS = {
 class AccessServicer(grpc_api.RecordingAccessServiceServicer):
     """Asks the operations, and nothing else."""
 
-    def __init__(self, check_access: CheckAccess, batch_check_access: BatchCheckAccess) -> None:
-        """Hold the two operations."""
+    def __init__(
+        self,
+        check_access: CheckAccess,
+        batch_check_access: BatchCheckAccess,
+        list_recordings: ListRecordings,
+    ) -> None:
+        """Hold the three operations."""
         self._check_access = check_access
         self._batch_check_access = batch_check_access
+        self._list_recordings = list_recordings
 
     async def CheckAccess(  # type: ignore[override]  # noqa: N802  # the layer hands a Call
         self, request: pb.CheckAccessRequest, context: Call
@@ -69,6 +77,18 @@ class AccessServicer(grpc_api.RecordingAccessServiceServicer):
             started_ns=context.started_ns,
         )
         return _batch_to_proto(items, outcome, context)
+
+    async def ListRecordings(  # type: ignore[override]  # noqa: N802  # the layer hands a Call
+        self, request: pb.ListRecordingsRequest, context: Call
+    ) -> pb.ListRecordingsResponse:
+        """Answer one page of a list."""
+        outcome = await self._list_recordings(
+            list_request_from_proto(request, context.rule),
+            context.context,
+            at_least=request.at_least_facts_revision,
+            started_ns=context.started_ns,
+        )
+        return list_response_to_proto(outcome)
 
 
 def _semantics_of(request: pb.BatchCheckAccessRequest) -> Semantics:

@@ -31,7 +31,7 @@ from authz_service.pdp.reasons import reason_for
 E = TypeVar("E", bound=Enum)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_ID_HINT = (
+ID_HINT = (
     "is not an id: ASCII letters and digits, joined by single . _ or -, "
     f"1 to {MAX_ID_LENGTH} bytes; ids are never mended"
 )
@@ -45,7 +45,7 @@ def _numbers(enum: type[E], names: Any, prefix: str) -> Mapping[int, E]:
 ACTIONS = _numbers(Action, words.Action, "ACTION_")
 PURPOSES = _numbers(PurposeOfUse, words.PurposeOfUse, "PURPOSE_OF_USE_")
 ASSURANCES = _numbers(Assurance, words.Assurance, "ASSURANCE_")
-_ACTION_NUMBERS = {member: number for number, member in ACTIONS.items()}
+ACTION_NUMBERS = {member: number for number, member in ACTIONS.items()}
 _EFFECT_NUMBERS = {m: n for n, m in _numbers(Effect, words.Effect, "EFFECT_").items()}
 _REASON_NUMBERS = {m: n for n, m in _numbers(Reason, words.Reason, "REASON_").items()}
 
@@ -106,7 +106,7 @@ def _violations(message: pb.CheckAccessRequest, rule: CallerRule) -> list[Violat
         if not text and required:
             found.append(Violation(field, "is missing"))
         elif text and not is_id(text):
-            found.append(Violation(field, _ID_HINT))
+            found.append(Violation(field, ID_HINT))
     for field, number, known, required in (
         ("action", message.action, ACTIONS, True),
         ("context.purpose_of_use", context.purpose_of_use, PURPOSES, True),
@@ -211,7 +211,7 @@ def fill_response(
     if request is not None:
         response.subject_id = request.subject_id
         response.recording_id = request.recording_id
-        response.action = _ACTION_NUMBERS[request.action]  # type: ignore[assignment]  # as above
+        response.action = ACTION_NUMBERS[request.action]  # type: ignore[assignment]  # as above
     for obligation in decision.obligations:
         response.obligations.add(id=obligation.id, parameters=dict(obligation.parameters))
 
@@ -234,5 +234,5 @@ def require_actor(actor: str) -> str:
             Violation("actor", "is missing; name the person who is answerable for the change")
         )
     if not is_id(actor):
-        raise InvalidRequestError(Violation("actor", _ID_HINT))
+        raise InvalidRequestError(Violation("actor", ID_HINT))
     return actor

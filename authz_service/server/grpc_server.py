@@ -94,7 +94,10 @@ class GrpcServer:
 def _add_services(layer: Any, operations: Operations) -> None:
     """Put every service of ours behind *layer*, which takes the place of a server."""
     recording_access_pb2_grpc.add_RecordingAccessServiceServicer_to_server(
-        AccessServicer(operations.check_access, operations.batch_check_access), layer
+        AccessServicer(
+            operations.check_access, operations.batch_check_access, operations.list_recordings
+        ),
+        layer,
     )
     facts_pb2_grpc.add_FactsServiceServicer_to_server(
         FactsServicer(operations.write_facts, operations.registry), layer

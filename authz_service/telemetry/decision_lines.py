@@ -1,4 +1,4 @@
-"""One structlog line for every decision, written after its answer may leave."""
+"""One structlog line for every decision and every page, written after the answer may leave."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import TextIO
 import orjson
 import structlog
 
-from authz_service.operations.records import DecisionRecord, Record
+from authz_service.operations.records import DecisionRecord, ListRecord, Record, RecordKind
+
+_EVENTS = {RecordKind.DECISION: "access_decided", RecordKind.PRESENTED: "recording_presented"}
 
 
 class DecisionLines:
@@ -26,11 +28,13 @@ class DecisionLines:
         self._rendered = _readable(colors=stream.isatty()) if readable else _to_json
 
     def __call__(self, records: Sequence[Record]) -> None:
-        """Write a line for each decision among *records*."""
+        """Write a line for each decision and each page of a list among *records*."""
         lines = [
-            self._rendered(_event_of(record))
+            self._rendered(
+                _event_of(record) if isinstance(record, DecisionRecord) else _page_of(record)
+            )
             for record in records
-            if isinstance(record, DecisionRecord)
+            if isinstance(record, DecisionRecord | ListRecord)
         ]
         if lines:
             lines.append("")
@@ -44,13 +48,34 @@ def _event_of(record: DecisionRecord) -> structlog.typing.EventDict:
     return {
         "timestamp": record.evaluated_at,
         "level": "info",
-        "event": "access_decided",
+        "event": _EVENTS[record.kind],
         "effect": decision.effect,
         "reason": decision.reason,
         "subject_id": request.subject_id if request else None,
         "action": request.action if request else None,
         "recording_id": request.recording_id if request else None,
         "rule": decision.rule,
+        "caller": context.caller,
+        "decision_id": record.decision_id,
+        "request_id": context.request_id,
+        "policy_revision": record.policy_revision,
+        "facts_revision": record.facts_revision,
+        "elapsed_microseconds": record.elapsed_microseconds,
+    }
+
+
+def _page_of(record: ListRecord) -> structlog.typing.EventDict:
+    """Return what the line of a page of a list says."""
+    request, context = record.request, record.context
+    return {
+        "timestamp": record.evaluated_at,
+        "level": "info",
+        "event": "list_presented",
+        "subject_id": request.subject_id,
+        "action": request.action,
+        "rows": record.rows,
+        "considered": record.considered,
+        "is_last": record.is_last,
         "caller": context.caller,
         "decision_id": record.decision_id,
         "request_id": context.request_id,

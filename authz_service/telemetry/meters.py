@@ -1,9 +1,9 @@
-"""What is counted one by one: calls, journal, cache of facts. Each is written by one thread."""
+"""What is counted one by one: calls, lists, journal, cache of facts; each by one thread."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client.metrics_core import Metric
 
@@ -20,6 +20,7 @@ CODES = (
 _FAILURES = ("full", "lost", "refused", "io", "bug")
 _LOOKS = ("unchanged", "advanced", "reset", "failed")
 _LOADS = ("loaded", "outrun", "failed")
+_PAGES = ("rows", "empty")
 
 
 class RpcMeter:
@@ -167,4 +168,47 @@ class FactsMeter:
             "How long loads took.",
             (),
             [((), self._load_seconds)],
+        )
+
+
+class ListMeter:
+    """Counts pages of lists. Written on the event loop.
+
+    The decisions on their rows are counted here alone, not among those that answer questions: a
+    list judges what nobody asked about by name, and what it denies nobody hears of.
+    """
+
+    def __init__(self, actions: Iterable[str]) -> None:
+        """Begin at nothing, for *actions*."""
+        self._lists = Counter({(action, each): 0 for action in actions for each in _PAGES})
+        self._rows = 0
+        self._candidates = 0
+        self._seconds = Histogram()
+
+    def listed(self, action: str, rows: int, candidates: int, seconds: float) -> None:
+        """Count a page of *rows*, for which *candidates* were judged, after *seconds*."""
+        self._lists[action, "rows" if rows else "empty"] += 1
+        self._rows += rows
+        self._candidates += candidates
+        self._seconds.observe(seconds)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what was listed."""
+        yield counter(
+            "authz_lists",
+            "Pages of lists, by action and by whether there was anything on them.",
+            ("action", "result"),
+            self._lists.items(),
+        )
+        yield total("authz_list_rows", "Recordings presented on pages of lists.", self._rows)
+        yield total(
+            "authz_list_candidates",
+            "Recordings judged for pages of lists, whether they were presented or not.",
+            self._candidates,
+        )
+        yield histogram(
+            "authz_list_seconds",
+            "From the arrival of a question for a page to its decisions, before they are recorded.",
+            (),
+            [((), self._seconds)],
         )

@@ -30,7 +30,7 @@ from authz_service.telemetry.families import (
     watched,
 )
 from authz_service.telemetry.histogram import Histogram
-from authz_service.telemetry.meters import FactsMeter, JournalMeter, RpcMeter
+from authz_service.telemetry.meters import FactsMeter, JournalMeter, ListMeter, RpcMeter
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 NO_ACTION = "UNSPECIFIED"
@@ -62,6 +62,7 @@ class Metrics(Collector):
         self._decisions = Counter(
             {(effect.value, why.value, action): 0 for effect, why in outcomes for action in actions}
         )
+        self._lists = ListMeter(action.value for action in Action)
         self._decision_seconds = {effect.value: Histogram() for effect in Effect}
         self._rpcs = {rpc: RpcMeter() for rpc in rpcs}
         self._loads = Counter(dict.fromkeys(_LOADS, 0))
@@ -78,6 +79,9 @@ class Metrics(Collector):
     def decided(self, effect: str, reason: str, action: str, seconds: float) -> None:
         self._decisions[effect, reason, action] += 1
         self._decision_seconds[effect].observe(seconds)
+
+    def listed(self, action: str, rows: int, candidates: int, seconds: float) -> None:
+        self._lists.listed(action, rows, candidates, seconds)
 
     def rpc(self, service: str, method: str) -> RpcMeter:
         """Return what counts the calls of one method."""
@@ -110,6 +114,7 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield every metric."""
         yield from self._collect_decisions()
+        yield from self._lists.collect()
         yield from self._collect_rpcs()
         yield from self._collect_policy()
         yield counter(

@@ -17,6 +17,7 @@ import grpc
 import pytest
 
 from authz_service.app import StartError
+from authz_service.facts.schema import SCHEMA_VERSION
 from authz_service.facts.schema_version import migrate
 from tests.e2e.breakage import (
     backed_up,
@@ -345,7 +346,8 @@ def test_another_schema_while_running_is_unavailable(either_url: str, tmp_path: 
         written = failing(client.facts.WriteFacts, write_request([patient("new")]), timeout=9)
         assert (written.code, written.reason) == ("UNAVAILABLE", "FACTS_UNAVAILABLE")
 
-        run_sql(either_url, "UPDATE facts_schema SET version_num = '0001'")
+        back = f"UPDATE facts_schema SET version_num = '{SCHEMA_VERSION}'"  # noqa: S608  # ours
+        run_sql(either_url, back)
         next(recovery, None)
 
 

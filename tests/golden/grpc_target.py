@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from authz_service.facts.schema import metadata
 from authz_service.pdp.entity_plain import parse_instant
 from tests.golden.bundles import write_bundle
 from tests.golden.scenarios import Plain
-from tests.golden.target import Answer, Failure, Setting
+from tests.golden.target import Answer, Failure, Page, Row, Setting
 from tests.service_thread import SHIPPED_POLICY, ServiceThread, serving
 from tests.wire import failure_of, fill
 
@@ -113,6 +114,29 @@ class GrpcTarget:
         except grpc.RpcError as error:
             return _failure(error)
         return [_answer(result.answer) if result.evaluated else None for result in response.results]
+
+    async def page(self, question: Plain) -> Page | Failure:
+        request = pb.ListRecordingsRequest()
+        fill(request, _fields(question))
+        try:
+            response = self._access.ListRecordings(request, timeout=30)
+        except grpc.RpcError as error:
+            return _failure(error)
+        ids = [response.decision_id, *(row.decision_id for row in response.recordings)]
+        assert all(ids), "a page or a row has no decision id"
+        assert len(set(ids)) == len(ids), "a decision id is there twice"
+        return Page(
+            tuple(
+                Row(row.recording_id, row.patient_id, row.created_at.ToDatetime(UTC))
+                for row in response.recordings
+            ),
+            response.next_page_token,
+            {
+                "subject_id": response.subject_id,
+                "action": vocabulary_pb2.Action.Name(response.action).removeprefix("ACTION_"),
+                "patient_id": response.patient_id,
+            },
+        )
 
 
 def _fields(question: Plain) -> Plain:

@@ -6,7 +6,7 @@ inside a batch it knows a malformed item when it sees one.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from authz_service.pdp.assembly import World
@@ -28,8 +28,9 @@ from authz_service.pdp.model import (
 from authz_service.pdp.reasons import reason_for
 from authz_service.pdp.ruleset import Ruleset
 from tests.golden.scenarios import Plain
-from tests.golden.target import Answer, Failure, OpenTarget, Setting, Target
+from tests.golden.target import Answer, Failure, OpenTarget, Page, Row, Setting, Target
 
+_WINDOW = {"created_from": "0001-01-01T00:00:00Z", "created_to": "9999-12-31T00:00:00Z"}
 _STOPS = {"DENY_ON_FIRST_DENY": "DENY", "ALLOW_ON_FIRST_ALLOW": "ALLOW"}
 
 
@@ -89,14 +90,41 @@ class PdpTarget:
             stopped = stop == (answer.effect if answer else "DENY")
         return results
 
+    async def page(self, question: Plain) -> Page | Failure:
+        """Decide on every recording there is; a token says how many rows came before."""
+        rows = sorted(self._rows(question), key=lambda row: (row.created_at, row.recording_id))
+        rest = rows[::-1][int(question.get("page_token", 0)) :]
+        size = question.get("page_size") or 50
+        echo = {
+            "subject_id": question["subject"]["id"],
+            "action": question.get("action", "LIST"),
+            "patient_id": question.get("patient_id", ""),
+        }
+        token = str(len(rows) - len(rest) + size) if len(rest) > size else ""
+        return Page(tuple(rest[:size]), token, echo)
+
+    def _rows(self, question: Plain) -> Iterator[Row]:
+        """Yield the recordings that are allowed, among those that *question* asks for."""
+        start, end = (parse_instant(question.get(each, edge)) for each, edge in _WINDOW.items())
+        for fact in self._facts.values():
+            made = fact.entity.created_at if isinstance(fact.entity, Recording) else None
+            request = request_of({"action": "LIST", **question, "recording_id": fact.entity.id})
+            if made is None or request is None or not start <= made < end:
+                continue
+            decision = self._decision(request)
+            whose = decision.patient_id
+            if decision.effect is Effect.ALLOW and question.get("patient_id", whose) == whose:
+                yield Row(request.recording_id, str(whose), made)
+
     def _answer(self, question: Plain) -> Answer | None:
         request = request_of(question)
-        if request is None:
-            return None
+        return None if request is None else self._told(request, self._decision(request))
+
+    def _decision(self, request: AccessRequest) -> Decision:
         if self._world is None:
             self._world = World(self._facts.values(), self._disputed)
         facts = self._world.facts_for(request.subject_id, request.recording_id)
-        return self._told(request, decide(request, facts, self._ruleset, self._now))
+        return decide(request, facts, self._ruleset, self._now)
 
     def _told(self, request: AccessRequest, decision: Decision) -> Answer:
         assert (decision.effect is Effect.ALLOW) == (decision.reason == "RULE_ALLOWED")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
+from tests.golden.list_runner import compare_failure, play_list
 from tests.golden.scenarios import Case, Plain, kind_of
 from tests.golden.target import Answer, Failure, OpenTarget, Setting, Target
 
 _FACTS_A_CALL = 1000
-_PLAYED = frozenset({"CheckAccess", "BatchCheckAccess"})
+_PLAYED = frozenset({"CheckAccess", "BatchCheckAccess", "ListRecordings"})
 
 
 def is_played(case: Case) -> bool:
@@ -27,7 +28,7 @@ async def play(case: Case, open_target: OpenTarget) -> None:
     _assert_absent(case)
     async with open_target(Setting(case.at, case.rules, case.plain)) as target:
         await _write(case, target)
-        ask = _check if case.rpc == "CheckAccess" else _batch
+        ask = {"CheckAccess": _check, "BatchCheckAccess": _batch}.get(case.rpc, play_list)
         told = [await ask(case, question, target) for question in case.questions]
     if case.plain:
         assert all(one == told[0] for one in told), f"{case.id}: answers can be told apart"
@@ -51,7 +52,7 @@ def _chunks(facts: Sequence[Plain]) -> Iterator[tuple[Plain, ...]]:
 async def _check(case: Case, question: Plain, target: Target) -> object:
     answer = await target.check(question)
     if case.expects_status:
-        _compare_failure(case, answer)
+        compare_failure(case, answer)
         return answer
     assert isinstance(answer, Answer), f"{case.id}: {question} failed with {answer}"
     _compare(case, question, answer, case.expect)
@@ -63,7 +64,7 @@ async def _batch(case: Case, question: Plain, target: Target) -> object:
     sent = {**{k: v for k, v in question.items() if k != "repeat"}, "checks": checks}
     results = await target.batch(sent)
     if case.expects_status:
-        _compare_failure(case, results)
+        compare_failure(case, results)
         return results
     assert not isinstance(results, Failure), f"{case.id}: failed with {results}"
     expected = case.expect["results"] * case.expect.get("repeat", 1)
@@ -90,13 +91,6 @@ def _compare(case: Case, question: Plain, answer: Answer, expected: Plain) -> No
         "action": question["action"],
     }
     assert answer.echo == asked, f"{case.id}: the answer does not echo its question"
-
-
-def _compare_failure(case: Case, got: object) -> None:
-    assert isinstance(got, Failure), f"{case.id}: answered with {got}"
-    assert got.status == case.expect["status"], case.id
-    if "field" in case.expect:
-        assert case.expect["field"] in got.fields, case.id
 
 
 def _assert_absent(case: Case) -> None:

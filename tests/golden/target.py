@@ -3,10 +3,11 @@
 To plug something in, write a class that satisfies `Target` and an `OpenTarget` that makes one for
 each case; `runner.play` does the rest. Questions come as they stand in the files:
 
-* a mapping in snake_case with the fields of `CheckAccessRequest` or `BatchCheckAccessRequest`,
-  for example ``{"subject": {"id": "pat-a"}, "recording_id": "ra1", "action": "VIEW", "context":
-  {"purpose_of_use": "PATRQT", "assurance": "SINGLE_FACTOR"}}``. What is left out is to be left out
-  on the wire as well, and an empty text is to be sent as one (in proto3 that is the same);
+* a mapping in snake_case with the fields of `CheckAccessRequest`, `BatchCheckAccessRequest` or
+  `ListRecordingsRequest`, for example ``{"subject": {"id": "pat-a"}, "recording_id": "ra1",
+  "action": "VIEW", "context": {"purpose_of_use": "PATRQT", "assurance": "SINGLE_FACTOR"}}``. What
+  is left out is to be left out on the wire as well, and an empty text is to be sent as one (in
+  proto3 that is the same);
 * enum values are names without their type's prefix, or numbers. A number is sent as it is, and a
   name that the enum lacks is sent as 99;
 * instants are RFC 3339 texts;
@@ -20,6 +21,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from authz_service.pdp.model import Instant
 from tests.golden.scenarios import Plain
 
 UNKNOWN_VALUE = 99
@@ -64,6 +66,30 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a list."""
+
+    recording_id: str
+    patient_id: str
+    created_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a list.
+
+    Attributes:
+        rows: Its rows, in their order.
+        next_page_token: Where to go on; empty where nothing follows.
+        echo: The question as the answer repeats it: `subject_id`, `action` and `patient_id`.
+    """
+
+    rows: tuple[Row, ...]
+    next_page_token: str
+    echo: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """A call that failed.
 
@@ -93,6 +119,10 @@ class Target(Protocol):
 
     async def batch(self, question: Plain) -> Sequence[Answer | None] | Failure:
         """Ask BatchCheckAccess; None stands for a check that was not evaluated."""
+        ...
+
+    async def page(self, question: Plain) -> Page | Failure:
+        """Ask ListRecordings, for the one page that `page_token` stands for."""
         ...
 
 

@@ -14,8 +14,10 @@ from authz_service.pdp.model import (
     AccessRequest,
     Action,
     Assurance,
+    Condition,
     Effect,
     PurposeOfUse,
+    Relation,
     Situation,
 )
 from authz_service.pdp.ruleset import RuleMatch
@@ -54,6 +56,11 @@ class Open:
 
     def match(self, situation: Situation) -> RuleMatch | None:
         return RuleMatch(Effect.ALLOW, "open") if situation.relations else None
+
+    def open_relations(
+        self, action: Action, purpose_of_use: PurposeOfUse, impossible: frozenset[Condition]
+    ) -> frozenset[Relation]:
+        return frozenset(Relation)
 
 
 OPEN = Open()

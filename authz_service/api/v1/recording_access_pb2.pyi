@@ -374,3 +374,169 @@ class BatchCheckAccessResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BatchCheckAccessResponse: _TypeAlias = BatchCheckAccessResponse  # noqa: Y015
+
+@_typing.final
+class ListRecordingsRequest(_message.Message):
+    """A question for a list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    PATIENT_ID_FIELD_NUMBER: _builtins.int
+    CREATED_FROM_FIELD_NUMBER: _builtins.int
+    CREATED_TO_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    AT_LEAST_FACTS_REVISION_FIELD_NUMBER: _builtins.int
+    action: _vocabulary_pb2.Action.ValueType
+    """What each recording must be permitted for; ACTION_LIST where none is stated."""
+    tenant_id: _builtins.str
+    """The tenant that the caller acts for. An id; required of callers that are bound to tenants."""
+    patient_id: _builtins.str
+    """Only recordings of this patient. An id."""
+    page_size: _builtins.int
+    """Most recordings on a page, 1 to 500; 50 where it is 0."""
+    page_token: _builtins.str
+    """Where to go on: `next_page_token` of an answer to the same question. Page size and
+    `at_least_facts_revision` may differ.
+    """
+    at_least_facts_revision: _builtins.int
+    """The answer rests on the registry at this facts revision or a later one. 0 asks for nothing."""
+    @_builtins.property
+    def subject(self) -> Global___Subject:
+        """Who wants to see the list. Required."""
+
+    @_builtins.property
+    def context(self) -> Global___AccessContext:
+        """The circumstances. Required, for its purpose of use."""
+
+    @_builtins.property
+    def created_from(self) -> _timestamp_pb2.Timestamp:
+        """Only recordings made at this instant or later."""
+
+    @_builtins.property
+    def created_to(self) -> _timestamp_pb2.Timestamp:
+        """Only recordings made before this instant."""
+
+    def __init__(
+        self,
+        *,
+        subject: Global___Subject | None = ...,
+        action: _vocabulary_pb2.Action.ValueType = ...,
+        tenant_id: _builtins.str = ...,
+        context: Global___AccessContext | None = ...,
+        patient_id: _builtins.str = ...,
+        created_from: _timestamp_pb2.Timestamp | None = ...,
+        created_to: _timestamp_pb2.Timestamp | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        at_least_facts_revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "created_from", b"created_from", "created_to", b"created_to", "subject", b"subject"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "at_least_facts_revision", b"at_least_facts_revision", "context", b"context", "created_from", b"created_from", "created_to", b"created_to", "page_size", b"page_size", "page_token", b"page_token", "patient_id", b"patient_id", "subject", b"subject", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRecordingsRequest: _TypeAlias = ListRecordingsRequest  # noqa: Y015
+
+@_typing.final
+class ListedRecording(_message.Message):
+    """One row of a list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDING_ID_FIELD_NUMBER: _builtins.int
+    PATIENT_ID_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    recording_id: _builtins.str
+    """The recording."""
+    patient_id: _builtins.str
+    """Whose recording it is."""
+    decision_id: _builtins.str
+    """The decision's id (UUIDv7), under which the row is recorded as PRESENTED."""
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was made."""
+
+    def __init__(
+        self,
+        *,
+        recording_id: _builtins.str = ...,
+        patient_id: _builtins.str = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        decision_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "decision_id", b"decision_id", "patient_id", b"patient_id", "recording_id", b"recording_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListedRecording: _TypeAlias = ListedRecording  # noqa: Y015
+
+@_typing.final
+class ListRecordingsResponse(_message.Message):
+    """One page of a list, with the question again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDINGS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    POLICY_REVISION_FIELD_NUMBER: _builtins.int
+    FACTS_REVISION_FIELD_NUMBER: _builtins.int
+    EVALUATED_AT_FIELD_NUMBER: _builtins.int
+    SUBJECT_ID_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    PATIENT_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Where to go on; empty on the last page."""
+    decision_id: _builtins.str
+    """The id (UUIDv7) under which the page itself is recorded as LISTED, rows or none."""
+    policy_revision: _builtins.str
+    """The policy that judged: SHA-256 of its bundle, in hex."""
+    facts_revision: _builtins.int
+    """The state of the registry on which the page rests."""
+    subject_id: _builtins.str
+    """Echo of the question: the subject."""
+    action: _vocabulary_pb2.Action.ValueType
+    """Echo of the question: the action, ACTION_LIST where none was stated."""
+    patient_id: _builtins.str
+    """Echo of the question: the patient."""
+    request_id: _builtins.str
+    """The call's request id: the caller's `x-request-id`, or one made for it."""
+    @_builtins.property
+    def recordings(self) -> _containers.RepeatedCompositeFieldContainer[Global___ListedRecording]:
+        """The recordings, newest first, at most as many as asked for; fewer only on the last page."""
+
+    @_builtins.property
+    def evaluated_at(self) -> _timestamp_pb2.Timestamp:
+        """The instant at which the page was judged."""
+
+    def __init__(
+        self,
+        *,
+        recordings: _abc.Iterable[Global___ListedRecording] | None = ...,
+        next_page_token: _builtins.str = ...,
+        decision_id: _builtins.str = ...,
+        policy_revision: _builtins.str = ...,
+        facts_revision: _builtins.int = ...,
+        evaluated_at: _timestamp_pb2.Timestamp | None = ...,
+        subject_id: _builtins.str = ...,
+        action: _vocabulary_pb2.Action.ValueType = ...,
+        patient_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["evaluated_at", b"evaluated_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "decision_id", b"decision_id", "evaluated_at", b"evaluated_at", "facts_revision", b"facts_revision", "next_page_token", b"next_page_token", "patient_id", b"patient_id", "policy_revision", b"policy_revision", "recordings", b"recordings", "request_id", b"request_id", "subject_id", b"subject_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRecordingsResponse: _TypeAlias = ListRecordingsResponse  # noqa: Y015

@@ -48,6 +48,11 @@ class RecordingAccessServiceStub:
                 request_serializer=authz__service_dot_api_dot_v1_dot_recording__access__pb2.BatchCheckAccessRequest.SerializeToString,
                 response_deserializer=authz__service_dot_api_dot_v1_dot_recording__access__pb2.BatchCheckAccessResponse.FromString,
                 _registered_method=True)
+        self.ListRecordings = channel.unary_unary(
+                '/authz_service.api.v1.RecordingAccessService/ListRecordings',
+                request_serializer=authz__service_dot_api_dot_v1_dot_recording__access__pb2.ListRecordingsRequest.SerializeToString,
+                response_deserializer=authz__service_dot_api_dot_v1_dot_recording__access__pb2.ListRecordingsResponse.FromString,
+                _registered_method=True)
 
 
 class RecordingAccessServiceServicer:
@@ -71,6 +76,14 @@ class RecordingAccessServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListRecordings(self, request, context):
+        """Which recordings may the subject see, newest first? The only way to build a list: it holds
+        exactly what CheckAccess would allow one by one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RecordingAccessServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -83,6 +96,11 @@ def add_RecordingAccessServiceServicer_to_server(servicer, server):
                     servicer.BatchCheckAccess,
                     request_deserializer=authz__service_dot_api_dot_v1_dot_recording__access__pb2.BatchCheckAccessRequest.FromString,
                     response_serializer=authz__service_dot_api_dot_v1_dot_recording__access__pb2.BatchCheckAccessResponse.SerializeToString,
+            ),
+            'ListRecordings': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRecordings,
+                    request_deserializer=authz__service_dot_api_dot_v1_dot_recording__access__pb2.ListRecordingsRequest.FromString,
+                    response_serializer=authz__service_dot_api_dot_v1_dot_recording__access__pb2.ListRecordingsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -143,6 +161,33 @@ class RecordingAccessService:
             '/authz_service.api.v1.RecordingAccessService/BatchCheckAccess',
             authz__service_dot_api_dot_v1_dot_recording__access__pb2.BatchCheckAccessRequest.SerializeToString,
             authz__service_dot_api_dot_v1_dot_recording__access__pb2.BatchCheckAccessResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRecordings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authz_service.api.v1.RecordingAccessService/ListRecordings',
+            authz__service_dot_api_dot_v1_dot_recording__access__pb2.ListRecordingsRequest.SerializeToString,
+            authz__service_dot_api_dot_v1_dot_recording__access__pb2.ListRecordingsResponse.FromString,
             options,
             channel_credentials,
             insecure,

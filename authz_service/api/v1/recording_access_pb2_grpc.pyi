@@ -41,6 +41,10 @@ class RecordingAccessServiceStub:
     """May this subject do this with this recording, now?"""
     BatchCheckAccess: _grpc.UnaryUnaryMultiCallable[_recording_access_pb2.BatchCheckAccessRequest, _recording_access_pb2.BatchCheckAccessResponse]
     """Up to 1,000 questions at once, judged under one policy, one state of the facts, at one instant."""
+    ListRecordings: _grpc.UnaryUnaryMultiCallable[_recording_access_pb2.ListRecordingsRequest, _recording_access_pb2.ListRecordingsResponse]
+    """Which recordings may the subject see, newest first? The only way to build a list: it holds
+    exactly what CheckAccess would allow one by one.
+    """
 
 @_typing.type_check_only
 class RecordingAccessServiceAsyncStub(RecordingAccessServiceStub):
@@ -55,6 +59,10 @@ class RecordingAccessServiceAsyncStub(RecordingAccessServiceStub):
     """May this subject do this with this recording, now?"""
     BatchCheckAccess: _aio.UnaryUnaryMultiCallable[_recording_access_pb2.BatchCheckAccessRequest, _recording_access_pb2.BatchCheckAccessResponse]  # type: ignore[assignment]
     """Up to 1,000 questions at once, judged under one policy, one state of the facts, at one instant."""
+    ListRecordings: _aio.UnaryUnaryMultiCallable[_recording_access_pb2.ListRecordingsRequest, _recording_access_pb2.ListRecordingsResponse]  # type: ignore[assignment]
+    """Which recordings may the subject see, newest first? The only way to build a list: it holds
+    exactly what CheckAccess would allow one by one.
+    """
 
 class RecordingAccessServiceServicer(metaclass=_abc_1.ABCMeta):
     """Answers whether a subject may do something with a recording. For services that enforce it.
@@ -78,5 +86,15 @@ class RecordingAccessServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_recording_access_pb2.BatchCheckAccessResponse, _abc.Awaitable[_recording_access_pb2.BatchCheckAccessResponse]]:
         """Up to 1,000 questions at once, judged under one policy, one state of the facts, at one instant."""
+
+    @_abc_1.abstractmethod
+    def ListRecordings(
+        self,
+        request: _recording_access_pb2.ListRecordingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recording_access_pb2.ListRecordingsResponse, _abc.Awaitable[_recording_access_pb2.ListRecordingsResponse]]:
+        """Which recordings may the subject see, newest first? The only way to build a list: it holds
+        exactly what CheckAccess would allow one by one.
+        """
 
 def add_RecordingAccessServiceServicer_to_server(servicer: RecordingAccessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

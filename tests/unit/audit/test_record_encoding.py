@@ -7,8 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authz_service.audit.encoding import line_encoder, records_in
-from authz_service.operations.records import CallContext, EventRecord
-from authz_service.pdp.model import STEP_UP, Decision, Effect, Reason
+from authz_service.operations.lists import ListRequest
+from authz_service.operations.records import CallContext, EventRecord, ListRecord, RecordKind
+from authz_service.pdp.model import (
+    STEP_UP,
+    Action,
+    Assurance,
+    Decision,
+    Effect,
+    PurposeOfUse,
+    Reason,
+)
 from tests.unit.audit.audit_faults import NOON, decision_record
 
 GOLDEN_DECISION = (
@@ -23,9 +32,60 @@ GOLDEN_DECISION = (
     b'"facts_revision":9,"elapsed_microseconds":412,"software":"0.1.0"}'
 )
 
+GOLDEN_PAGE = (
+    b'{"format":1,"kind":"LISTED","decision_id":"page-1",'
+    b'"evaluated_at":"2020-06-09T12:00:00.250000Z","request_id":"request-1","trace_id":"ff",'
+    b'"caller":"loopback","subject_id":"finch","tenant_id":"uk-nhs","patient_id":"ana",'
+    b'"action":"LIST","situation":{"roles":null,"relations":null,"purpose":"TREAT",'
+    b'"conditions":null},"created_from":"2020-06-09T12:00:00.250000Z","created_to":null,'
+    b'"page_size":50,"rows":2,"considered":7,"is_last":true,"policy_revision":"ab",'
+    b'"facts_revision":9,"elapsed_microseconds":412,"software":"0.1.0"}'
+)
+PAGE = ListRecord(
+    "page-1",
+    NOON,
+    CallContext("loopback", "request-1", "ff"),
+    ListRequest(
+        "finch",
+        Action.LIST,
+        PurposeOfUse.TREAT,
+        "uk-nhs",
+        Assurance.MULTI_FACTOR,
+        patient_id="ana",
+        created_from=NOON,
+        page_token="where-it-came-from",  # noqa: S106  # no password
+    ),
+    2,
+    7,
+    True,  # noqa: FBT003  # a field of a tuple
+    "ab",
+    9,
+    412,
+)
+
 
 def test_a_decision_has_these_bytes() -> None:
     assert line_encoder("0.1.0")([decision_record(1)]) == GOLDEN_DECISION
+
+
+def test_a_row_of_a_list_is_a_decision_of_another_kind() -> None:
+    row = decision_record(1)._replace(kind=RecordKind.PRESENTED)
+
+    expected = GOLDEN_DECISION.replace(b'"DECISION"', b'"PRESENTED"')
+    assert line_encoder("0.1.0")([row]) == expected
+
+
+def test_a_page_of_a_list_has_these_bytes() -> None:
+    """Without the token that it came by: that is the caller's, and says nothing more."""
+    assert line_encoder("0.1.0")([PAGE]) == GOLDEN_PAGE
+
+
+def test_a_page_and_its_rows_are_one_line() -> None:
+    row = decision_record(1)._replace(kind=RecordKind.PRESENTED)
+
+    read = records_in(line_encoder("0.1.0")([PAGE, row]))
+
+    assert [each["kind"] for each in read] == ["LISTED", "PRESENTED"]
 
 
 def test_a_situation_remembered_is_written_the_same() -> None:

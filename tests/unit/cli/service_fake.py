@@ -16,12 +16,19 @@ from authz_service.api.v1 import recording_access_pb2_grpc as grpc_api
 from authz_service.api.v1 import vocabulary_pb2 as words
 
 Change = Callable[[pb.CheckAccessResponse], None]
+ListChange = Callable[[pb.ListRecordingsResponse], None]
 
 
 class Unasked(grpc_api.RecordingAccessServiceServicer):
     """What these tests never call."""
 
     def BatchCheckAccess(self, request: Any, context: Any) -> Any:  # noqa: N802  # the RPC's name
+        raise AssertionError
+
+    def CheckAccess(self, request: Any, context: Any) -> Any:  # noqa: N802  # the RPC's name
+        raise AssertionError
+
+    def ListRecordings(self, request: Any, context: Any) -> Any:  # noqa: N802  # the RPC's name
         raise AssertionError
 
 
@@ -45,6 +52,39 @@ class FakeAccess(Unasked):
             action=request.action,
             request_id=dict(context.invocation_metadata())["x-request-id"],
         )
+        self._change(response)
+        return response
+
+
+class FakeLists(Unasked):
+    """Lists r0, r1 … in pages of the size asked for, changed as told; keeps the questions."""
+
+    def __init__(self, number: int, change: ListChange = lambda _response: None) -> None:
+        self.asked: list[pb.ListRecordingsRequest] = []
+        self._number = number
+        self._change = change
+
+    def ListRecordings(  # noqa: N802  # the RPC's name
+        self, request: pb.ListRecordingsRequest, context: Any
+    ) -> pb.ListRecordingsResponse:
+        self.asked.append(request)
+        start = int(request.page_token or 0)
+        end = min(start + request.page_size, self._number)
+        response = pb.ListRecordingsResponse(
+            next_page_token=str(end) if end < self._number else "",
+            decision_id=f"page-{start}",
+            policy_revision="p1",
+            facts_revision=7,
+            subject_id=request.subject.id,
+            action=request.action,
+            patient_id=request.patient_id,
+            request_id=dict(context.invocation_metadata())["x-request-id"],
+        )
+        for number in range(start, end):
+            row = response.recordings.add(
+                recording_id=f"r{number}", patient_id="ana", decision_id=f"d{number}"
+            )
+            row.created_at.FromJsonString("2020-06-09T14:00:00Z")
         self._change(response)
         return response
 

@@ -17,7 +17,14 @@ from authz_service.operations.records import CallContext, Record
 from authz_service.pdp.entities import Entity
 from authz_service.pdp.errors import JournalUnavailableError, PolicyRefusedError
 from authz_service.pdp.facts import Fact, FactReference, Facts
-from authz_service.pdp.model import AccessRequest, Action, PurposeOfUse, Situation
+from authz_service.pdp.model import (
+    AccessRequest,
+    Action,
+    Condition,
+    PurposeOfUse,
+    Relation,
+    Situation,
+)
 from authz_service.pdp.ruleset import RuleMatch
 
 NOON = datetime(2020, 6, 9, 12, tzinfo=UTC)
@@ -44,6 +51,11 @@ class FakeRuleset:
 
     def match(self, situation: Situation) -> RuleMatch | None:
         return None
+
+    def open_relations(
+        self, action: Action, purpose_of_use: PurposeOfUse, impossible: frozenset[Condition]
+    ) -> frozenset[Relation]:
+        return frozenset()
 
 
 @dataclass
@@ -104,12 +116,16 @@ class Heard:
     """Hears everything that observers hear."""
 
     decisions: list[tuple[str, str, str]] = field(default_factory=list)
+    lists: list[tuple[str, int, int]] = field(default_factory=list)
     loads: list[tuple[str, str]] = field(default_factory=list)
     facts: dict[str, int] = field(default_factory=dict)
     conflicts: int = 0
 
     def decided(self, effect: str, reason: str, action: str, seconds: float) -> None:
         self.decisions.append((effect, reason, action))
+
+    def listed(self, action: str, rows: int, candidates: int, seconds: float) -> None:
+        self.lists.append((action, rows, candidates))
 
     def policy_loaded(self, outcome: str, revision: str) -> None:
         self.loads.append((outcome, revision))

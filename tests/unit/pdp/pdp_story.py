@@ -37,6 +37,7 @@ from authz_service.pdp.model import (
     AccessRequest,
     Action,
     Assurance,
+    Condition,
     Decision,
     Effect,
     PurposeOfUse,
@@ -97,6 +98,11 @@ class RulesetOf:
         if self._denies(situation):
             return RuleMatch(Effect.DENY, "closed")
         return RuleMatch(Effect.ALLOW, "open") if self._allows(situation) else None
+
+    def open_relations(
+        self, action: Action, purpose_of_use: PurposeOfUse, impossible: frozenset[Condition]
+    ) -> frozenset[Relation]:
+        return frozenset(Relation)
 
 
 EVERYTHING = RulesetOf(lambda situation: bool(situation.relations))

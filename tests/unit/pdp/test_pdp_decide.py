@@ -33,7 +33,6 @@ from authz_service.pdp.model import (
     Situation,
 )
 from authz_service.pdp.reasons import EXPLAINED_TO_ALL, REASONS_OF_OBSTACLES, Obstacle, reason_for
-from authz_service.pdp.ruleset import RuleMatch
 from tests.unit.pdp.pdp_story import (
     ANA,
     ASSURED,
@@ -431,16 +430,13 @@ def test_a_caller_that_may_not_explain_hears_one_of_four_words(reason: Reason) -
 def test_the_policy_is_asked_about_roles_and_relations_and_nothing_else() -> None:
     seen: list[Situation] = []
 
-    class Watching:
-        revision = "1" * 64
-
-        def match(self, situation: Situation) -> RuleMatch | None:
-            seen.append(situation)
-            return None
+    def watch(situation: Situation) -> bool:
+        seen.append(situation)
+        return False
 
     request = REQUEST._replace(action=Action.LIST, assurance=Assurance.MULTI_FACTOR)
     facts = world(replace(ANA, birth_date=date(2014, 1, 1))).facts_for("ana", "rec")
-    decide(request, facts, Watching(), NOON)
+    decide(request, facts, RulesetOf(watch), NOON)
 
     assert seen[0] == Situation(
         frozenset({"patient"}),

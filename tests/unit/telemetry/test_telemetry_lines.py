@@ -11,7 +11,14 @@ from datetime import UTC, datetime
 import pytest
 import structlog
 
-from authz_service.operations.records import CallContext, DecisionRecord, EventRecord
+from authz_service.operations.lists import ListRequest
+from authz_service.operations.records import (
+    CallContext,
+    DecisionRecord,
+    EventRecord,
+    ListRecord,
+    RecordKind,
+)
 from authz_service.pdp.model import AccessRequest, Action, Decision, Effect, PurposeOfUse, Reason
 from authz_service.telemetry.decision_lines import DecisionLines
 from authz_service.telemetry.logs import is_readable, set_up_logs
@@ -24,6 +31,14 @@ def decision(request: AccessRequest | None = REQUEST) -> DecisionRecord:
     """Return a record."""
     effect = Decision(Effect.DENY, Reason.NO_RULE_MATCHED, patient_id="bob")
     return DecisionRecord("d1", NOON, CallContext("loopback", "r1"), request, effect, "ab", 7, 42)
+
+
+def page() -> ListRecord:
+    """Return the record of a page of a list."""
+    request = ListRequest("ana", Action.LIST, PurposeOfUse.PATRQT, patient_id="bob")
+    context = CallContext("loopback", "r1")
+    return ListRecord("d0", NOON, context, request, 1, 3, is_last=True, policy_revision="ab",
+                      facts_revision=7, elapsed_microseconds=42)  # fmt: skip
 
 
 @pytest.fixture
@@ -58,6 +73,40 @@ def test_a_decision_is_one_line_of_closed_fields() -> None:
         "facts_revision": 7,
         "elapsed_microseconds": 42,
     }
+
+
+def test_a_page_is_a_line_and_so_is_each_of_its_rows() -> None:
+    """Every decision has its line; of a page it says how much was looked at, and how much shown."""
+    stream = io.StringIO()
+    row = decision()._replace(kind=RecordKind.PRESENTED)
+
+    DecisionLines(readable=False, stream=stream)([page(), row])
+
+    read = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line["event"] for line in read] == ["list_presented", "recording_presented"]
+    assert read[0] == {
+        "event": "list_presented",
+        "level": "info",
+        "timestamp": "2020-06-09T12:00:00.250000Z",
+        "decision_id": "d0",
+        "request_id": "r1",
+        "caller": "loopback",
+        "subject_id": "ana",
+        "action": "LIST",
+        "rows": 1,
+        "considered": 3,
+        "is_last": True,
+        "policy_revision": "ab",
+        "facts_revision": 7,
+        "elapsed_microseconds": 42,
+    }
+    assert read[1].keys() == json.loads(_line_of(decision())).keys()
+
+
+def _line_of(record: DecisionRecord) -> str:
+    stream = io.StringIO()
+    DecisionLines(readable=False, stream=stream)([record])
+    return stream.getvalue()
 
 
 def test_only_decisions_are_lines_and_each_batch_is_written_whole() -> None:

@@ -72,6 +72,32 @@ def test_a_decision_outside_the_closed_sets_is_a_bug() -> None:
     assert set(samples(metrics)) == known
 
 
+def test_lists_are_counted_by_themselves() -> None:
+    """Their rows are no answers to questions about one recording, and are not counted as such."""
+    metrics = Metrics(RPCS)
+    before = samples(metrics)
+
+    metrics.listed("LIST", 3, 7, 0.0002)
+    metrics.listed("LIST", 0, 2, 0.3)
+    metrics.listed("EXPORT", 1, 1, 0.0002)
+    after = samples(metrics)
+
+    changed = {
+        (name, *(value for label, value in labels if label != "le")): value
+        for (name, labels), value in after.items()
+        if value != before.get((name, labels)) and name.startswith(("authz_list", "authz_dec"))
+    }
+    assert before["authz_lists_total", (("action", "LIST"), ("result", "empty"))] == 0
+    assert {name: n for name, n in changed.items() if not name[0].startswith("authz_list_s")} == {
+        ("authz_lists_total", "LIST", "rows"): 1,
+        ("authz_lists_total", "LIST", "empty"): 1,
+        ("authz_lists_total", "EXPORT", "rows"): 1,
+        ("authz_list_rows_total",): 4,
+        ("authz_list_candidates_total",): 10,
+    }
+    assert after["authz_list_seconds_count", ()] == 3
+
+
 def test_what_is_read_at_each_scrape_follows() -> None:
     metrics, numbers = Metrics(RPCS), {"subject": 1.0}
     metrics.watch("authz_things", "Things.", lambda: numbers, "kind")
