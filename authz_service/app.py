@@ -13,6 +13,8 @@ import uvloop
 from authz_service.audit.journal import FileJournal, JournalOptions
 from authz_service.audit.opening import open_journal
 from authz_service.audit.segment import Origin
+from authz_service.audit.store.shipper import Shipper, ShipperOptions
+from authz_service.audit.store.sql_decision_log import SqlDecisionLog, decision_log_at
 from authz_service.clocks import FixedClock, SystemClock
 from authz_service.console.http import Console, ConsoleAddressError
 from authz_service.facts.cache import FactsCache
@@ -25,6 +27,7 @@ from authz_service.identity.callers import LOOPBACK, CallerRule, CallersFileErro
 from authz_service.operations.active_policy import ActivePolicy
 from authz_service.operations.all_operations import Operations, Plugs, operations_with
 from authz_service.operations.ports import Clock
+from authz_service.operations.read_decisions import NoDecisionLog
 from authz_service.operations.reload_policy import ReloadPolicy
 from authz_service.pdp.errors import AuthzError, PolicyRefusedError
 from authz_service.policy.source import BundleSource
@@ -42,7 +45,7 @@ from authz_service.server.health import Health
 from authz_service.server.listen import ListenError, require_loopback
 from authz_service.settings import Settings
 from authz_service.telemetry.decision_lines import DecisionLines
-from authz_service.telemetry.gauges import watch_cache
+from authz_service.telemetry.gauges import watch_cache, watch_shipping
 from authz_service.telemetry.logs import is_readable, set_up_logs
 from authz_service.telemetry.metrics import CONTENT_TYPE, Metrics
 
@@ -108,6 +111,12 @@ class Service:
         self._background = Background()
         self._closing = contextlib.AsyncExitStack()
         self._reload: ReloadPolicy | None = None
+        self._shipper = Shipper(
+            settings.decisions_url,
+            self._clock,
+            self._metrics.shipping,
+            options=ShipperOptions(retention_hours=settings.journal_retention_hours),
+        )
         self.port = 0
         self.http_port = 0
 
@@ -136,7 +145,7 @@ class Service:
             self._background.do(self._reload(trigger="signal", actor=None, context=None))
 
     async def drain(self) -> None:
-        """Health first, then the calls in flight, then the journal."""
+        """Health first, then the calls in flight, then the journal, then what is to be shipped."""
         log.info("service_draining")
         await self._health.drain()
         await self._closing.aclose()
@@ -157,6 +166,7 @@ class Service:
         active = ActivePolicy(self._clock)
         reload_policy = await self._load_policy(active, journal)
         registry, facts, candidates = await self._open_facts()
+        decisions = self._open_decisions(journal)
         operations = operations_with(
             Plugs(
                 active_policy=active,
@@ -166,6 +176,7 @@ class Service:
                 registry=registry,
                 token_key=await registry.page_token_key(),
                 journal=journal,
+                decisions=decisions,
                 clock=self._clock,
                 observer=self._metrics,
                 new_id=new_id,
@@ -200,6 +211,7 @@ class Service:
             metrics=self._metrics.journal,
             on_written=DecisionLines(readable=is_readable(self._settings.log_format)),
         )
+        self._closing.push_async_callback(self._shipper.close, self._settings.drain_seconds)
         self._closing.push_async_callback(journal.close)
         return journal
 
@@ -240,6 +252,18 @@ class Service:
         await self._health.report("registry", "")
         return registry, facts, candidates
 
+    def _open_decisions(self, journal: FileJournal) -> SqlDecisionLog | NoDecisionLog:
+        """Begin to ship; return the log of what was shipped.
+
+        The registry has its schema by then: Alembic makes one database's at a time.
+        """
+        decisions = decision_log_at(self._settings.decisions_url)
+        self._closing.push_async_callback(closed_in_time, decisions.close)
+        self._shipper.start(journal)
+        if not self._shipper.is_off:
+            watch_shipping(self._metrics, self._shipper.status)
+        return decisions
+
     async def _listen(self, operations: Operations, rule: CallerRule) -> None:
         """Serve HTTP, then gRPC: who can ask can be watched."""
         console = Console(
@@ -247,6 +271,7 @@ class Service:
             metrics=self._metrics.render,
             content_type=CONTENT_TYPE,
             health=lambda: self._health.reasons,
+            details=lambda: {"shipping": self._shipper.status().plain()},
         )
         self.http_port = await console.start()
         self._closing.push_async_callback(console.close)

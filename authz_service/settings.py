@@ -51,6 +51,8 @@ class Settings(BaseModel):
             ``AUTHZ_HTTP_LISTEN``.
         registry_url: SQLAlchemy URL of the registry of facts. ``AUTHZ_REGISTRY_URL``.
         journal_dir: This replica's journal. ``AUTHZ_JOURNAL_DIR``.
+        decisions_url: SQLAlchemy URL of the decision store, to which the journal is shipped;
+            ``none`` for no store: nothing is shipped or deleted then. ``AUTHZ_DECISIONS_URL``.
         policy_dir: The policy bundle. ``AUTHZ_POLICY_DIR``.
         callers_file: Who may ask what. ``AUTHZ_CALLERS_FILE``.
         insecure_loopback: Serve plaintext, on a loopback address only. The caller is then
@@ -63,6 +65,8 @@ class Settings(BaseModel):
             ``AUTHZ_FACTS_CACHE_ENTRIES``.
         journal_segment_bytes: Size at which a segment of the journal is closed, in bytes.
             ``AUTHZ_JOURNAL_SEGMENT_BYTES``.
+        journal_retention_hours: How long a closed segment is kept after all of it is in the
+            decision store and was verified there, in hours. ``AUTHZ_JOURNAL_RETENTION_HOURS``.
         reflection: Serve gRPC reflection. ``AUTHZ_REFLECTION``.
         log_format: ``json``, ``console``, or ``auto``: console on a terminal.
             ``AUTHZ_LOG_FORMAT``.
@@ -76,6 +80,7 @@ class Settings(BaseModel):
     http_listen: Listen = "127.0.0.1:9464"
     registry_url: str = Field(default="sqlite:///var/registry.db", min_length=1)
     journal_dir: Path = Path("var/journal")
+    decisions_url: str = Field(default="sqlite:///var/decisions.db", min_length=1)
     policy_dir: Path = Path("policies")
     callers_file: Path = Path("policies/callers.csv")
     insecure_loopback: bool = False
@@ -83,6 +88,7 @@ class Settings(BaseModel):
     facts_staleness_ms: int = Field(default=50, ge=0, le=500)
     facts_cache_entries: int = Field(default=200_000, ge=100, le=50_000_000)
     journal_segment_bytes: int = Field(default=64 << 20, ge=1 << 16, le=1 << 40)
+    journal_retention_hours: float = Field(default=168.0, ge=0.0, le=100_000.0)
     reflection: bool = False
     log_format: Literal["auto", "json", "console"] = "auto"
     drain_seconds: float = Field(default=10.0, ge=0.0, le=600.0)

@@ -149,6 +149,7 @@ def service(
         "AUTHZ_INSECURE_LOOPBACK": "1",
         "AUTHZ_REGISTRY_URL": url_of(registry),
         "AUTHZ_JOURNAL_DIR": str(folder / "journal"),
+        "AUTHZ_DECISIONS_URL": f"sqlite:///{folder / 'decisions.db'}",
         "AUTHZ_LISTEN": _text(address),
         "AUTHZ_HTTP_LISTEN": _text(http_address),
         "AUTHZ_LOG_FORMAT": "json",

@@ -97,6 +97,7 @@ def environment(folder: Path, settings: Mapping[str, str]) -> dict[str, str]:
         "AUTHZ_HTTP_LISTEN": "127.0.0.1:0",
         "AUTHZ_REGISTRY_URL": f"sqlite:///{folder / 'registry.db'}",
         "AUTHZ_JOURNAL_DIR": str(folder / "journal"),
+        "AUTHZ_DECISIONS_URL": f"sqlite:///{folder / 'decisions.db'}",
         "AUTHZ_POLICY_DIR": str(SHIPPED_POLICY),
         "AUTHZ_CALLERS_FILE": str(SHIPPED_POLICY / "callers.csv"),
         "AUTHZ_INSECURE_LOOPBACK": "1",

@@ -95,6 +95,7 @@ def serving(folder: Path, **settings: Any) -> Iterator[ServiceThread]:
         "http_listen": "127.0.0.1:0",
         "registry_url": f"sqlite:///{folder / 'registry.db'}",
         "journal_dir": folder / "journal",
+        "decisions_url": f"sqlite:///{folder / 'decisions.db'}",
         "policy_dir": untried_policy(),
         "callers_file": SHIPPED_POLICY / "callers.csv",
         "insecure_loopback": True,

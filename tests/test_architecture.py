@@ -18,7 +18,8 @@ MAX_FUNCTION_LINES = 60
 MOST_LINES = {
     "pdp/entities.py": 270,  # every entity on one page
     "pdp/entity_plain.py": 310,  # every field of every entity, and how it is read
-    "app.py": 270,  # the composition root: everything that is put together
+    "app.py": 300,  # the composition root: everything that is put together
+    "operations/ports.py": 260,  # every plug on one page
     "facts/decoding.py": 260,  # the rows of every entity
 }
 """The modules that may be longer than others, and why."""
@@ -169,6 +170,9 @@ def test_everything_is_caught_in_few_places_only() -> None:
         "server/statuses.py",
         "policy/casbin_ruleset.py",
         "audit/journal.py",
+        "audit/store/shipper.py",
+        "audit/store/sqlite.py",  # rolls back, and raises again
+        "audit/store/retention.py",  # forgets what it was at, and raises again
         "facts/workers.py",  # an executor hands on whatever was raised
         "facts/database.py",  # rolls back, and raises again
         "cli/failures.py",  # the edge of the command line

@@ -12,6 +12,7 @@ import pytest
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
 from authz_service.api.v1 import (
+    decision_log_pb2,
     entities_pb2,
     facts_pb2,
     policy_pb2,
@@ -19,12 +20,25 @@ from authz_service.api.v1 import (
     vocabulary_pb2,
 )
 from authz_service.operations.batch_check_access import Semantics
+from authz_service.operations.records import RecordKind
 from authz_service.pdp import entities as e
 from authz_service.pdp import entity_words as w
 from authz_service.pdp.model import Action, Assurance, Effect, PurposeOfUse, Reason
-from authz_service.server import access_servicer, convert, facts_servicer
+from authz_service.server import (
+    access_servicer,
+    convert,
+    decision_messages,
+    facts_servicer,
+)
 
-FILES = (vocabulary_pb2, entities_pb2, facts_pb2, policy_pb2, recording_access_pb2)
+FILES = (
+    vocabulary_pb2,
+    entities_pb2,
+    facts_pb2,
+    policy_pb2,
+    recording_access_pb2,
+    decision_log_pb2,
+)
 VOCABULARY = vocabulary_pb2.DESCRIPTOR.enum_types_by_name
 ENTITY_ENUMS = entities_pb2.DESCRIPTOR.enum_types_by_name
 NAMES_ON_THE_WIRE = {"Subject": "SubjectFact"}
@@ -60,6 +74,8 @@ def test_every_word_of_a_decision_is_on_the_wire_and_back(
         (convert.ACTIONS, Action),
         (convert.PURPOSES, PurposeOfUse),
         (convert.ASSURANCES, Assurance),
+        (convert.EFFECTS, Effect),
+        (convert.REASONS, Reason),
         (facts_servicer._KINDS, w.FactKind),
         (access_servicer._SEMANTICS, Semantics),
     ],
@@ -67,6 +83,13 @@ def test_every_word_of_a_decision_is_on_the_wire_and_back(
 def test_every_number_is_understood(table: dict[int, Any], words: type[Enum]) -> None:
     assert set(table.values()) == set(words)
     assert 0 not in table or table[0] is Semantics.EXECUTE_ALL
+
+
+def test_every_kind_of_record_is_on_the_wire_and_back() -> None:
+    kinds = decision_log_pb2.DESCRIPTOR.enum_types_by_name["RecordKind"]
+
+    assert words_of(kinds, "RECORD_KIND") == [*RecordKind, "LISTED"]
+    assert list(decision_messages.KINDS.values()) == [*RecordKind, "LISTED"]
 
 
 def test_every_kind_of_fact_is_in_the_protocol_and_back() -> None:
@@ -147,6 +170,7 @@ def test_nothing_is_published_that_does_not_work_yet() -> None:
         "RecordingAccessService": ["BatchCheckAccess", "CheckAccess", "ListRecordings"],
         "FactsService": ["DeleteFacts", "ReadFacts", "ResolveConflict", "WriteFacts"],
         "PolicyService": ["GetActivePolicy", "ReloadPolicy"],
+        "DecisionLogService": ["GetDecision", "ListDecisions"],
     }
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Self
 
 from authz_service.audit.files import Files
-from authz_service.pdp.errors import JournalUnavailableError
+from authz_service.pdp.errors import JournalInUseError, JournalUnavailableError
 
 _NAME = re.compile(r"segment-(\d{8,})\.jsonl")
 _ID_NAME, _LOCK_NAME = "journal.id", "lock"
@@ -124,7 +124,7 @@ class WriterLock:
         """Return the lock on the journal in *directory*.
 
         Raises:
-            JournalUnavailableError: Somebody else holds it, in this process or in another.
+            JournalInUseError: Somebody else holds it, in this process or in another.
             OSError: The lock file cannot be made.
         """
         path = directory / _LOCK_NAME
@@ -133,7 +133,7 @@ class WriterLock:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
-            raise JournalUnavailableError(
+            raise JournalInUseError(
                 f"another writer holds the journal in {directory}; give each replica and each "
                 "worker a journal directory of its own"
             ) from None

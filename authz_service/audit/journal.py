@@ -11,11 +11,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Event, Thread
 from time import monotonic
 
 import structlog
 
+from authz_service.audit.chain import Position
 from authz_service.audit.gathering import Gathered, Gathering
 from authz_service.audit.observing import JournalMetrics
 from authz_service.audit.recovery import Recovery
@@ -91,6 +93,26 @@ class FileJournal:
     def refusal(self) -> str | None:
         """Why appends are not taken, or None."""
         return self._gathering.refusal
+
+    @property
+    def directory(self) -> Path:
+        """Where its files lie."""
+        return self._writer.directory
+
+    @property
+    def journal_id(self) -> str:
+        """Its id."""
+        return self._writer.journal_id
+
+    @property
+    def position(self) -> Position:
+        """How far it is on stable storage; cheap, and any thread may ask."""
+        return self._writer.position
+
+    def note_retired(self, size_bytes: int) -> None:
+        """Hear that a segment was deleted; one thread may tell."""
+        self._writer.note_retired(size_bytes)
+        self._metrics.kept(self._writer.segments, self._writer.kept_bytes)
 
     def require_usable(self) -> None:
         if self._gathering.refusal is not None:

@@ -28,7 +28,10 @@ class JournalMetrics(Protocol):
         ...
 
     def kept(self, segments: int, size_bytes: int) -> None:
-        """Note how many segments there are, and how long they are together."""
+        """Note how many segments there are, and how long they are together.
+
+        Called by the thread that deletes segments, too.
+        """
         ...
 
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
-from authz_service.audit.directory import WriterLock, journal_id, make_directory
+from authz_service.audit.chain import Position
+from authz_service.audit.directory import (
+    WriterLock,
+    journal_id,
+    make_directory,
+    read_journal_id,
+)
 from authz_service.audit.encoding import line_encoder
 from authz_service.audit.files import Files, LocalFiles
 from authz_service.audit.journal import FileJournal, JournalOptions, OnWritten
@@ -59,6 +66,59 @@ def open_journal(
         raise
     encoded = line_encoder(origin.software)
     return FileJournal(writer, encoded, recovery, chosen, metrics or Unmeasured(), on_written)
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A journal that nobody writes, its lock held so that nobody begins to.
+
+    Attributes:
+        directory: Where its files lie.
+        journal_id: Its id.
+        position: How far it is on stable storage.
+        torn: What was cut off its end.
+        lock: The right to write it; `release` it in the end.
+    """
+
+    directory: Path
+    journal_id: str
+    position: Position
+    torn: tuple[TornEnd, ...]
+    lock: WriterLock
+
+    def note_retired(self, size_bytes: int) -> None:
+        """Nothing of an orphan is counted."""
+
+
+def take_orphan(directory: Path, origin: Origin, *, files: Files | None = None) -> Orphan:
+    """Return the journal in *directory*, its end mended and recorded as a start does.
+
+    Where nothing was torn nothing is written.
+
+    Raises:
+        JournalUnavailableError: There is no journal, a service writes it, or it is damaged.
+    """
+    local = files or LocalFiles()
+    try:
+        identity = read_journal_id(directory)
+        lock = WriterLock.take(directory)
+    except OSError as error:
+        raise JournalUnavailableError(f"{directory} holds none: {failure_text(error)}") from error
+    try:
+        recovery = recover(local, directory, identity)
+        position = recovery.at
+        if recovery.torn:
+            writer = Writer(local, directory, identity, origin, lock)
+            writer.begin(recovery)
+            _record_torn_ends(writer, recovery, origin)
+            writer.finish()
+            position = writer.position
+    except (OSError, JournalUnavailableError) as error:
+        lock.release()
+        if isinstance(error, OSError):
+            raise JournalUnavailableError(failure_text(error)) from error
+        raise
+    return Orphan(directory, identity, position, recovery.torn, lock)
 
 
 def _refuse_damage(directory: Path) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from authz_service.audit.chain import Position
 from authz_service.audit.directory import free_torn_path, segment_numbers, segment_path
 from authz_service.audit.files import Files
+from authz_service.audit.retired import position_before, read_retired
 from authz_service.audit.scan import Batch, Fault, Header, later_lines_are_sound, read_segment
 from authz_service.pdp.errors import JournalUnavailableError
 
@@ -82,6 +83,7 @@ def recover(files: Files, directory: Path, journal_id: str) -> Recovery:
     if last.header is None or last.end is None:
         if last.fault is not None:
             raise _damaged(last.fault)
+        _refuse_where_some_were_retired(directory)
         return Recovery(Position(), tuple(torn), 0, 0)
     _check_identity(last.header, directory, numbers[-1], journal_id)
     if not last.has_batch:
@@ -123,9 +125,15 @@ def _check_identity(header: Header, directory: Path, number: int, journal_id: st
 
 
 def _check_earlier(directory: Path, header: Header) -> None:
-    """Refuse a journal whose last batch, in an earlier segment than the last, is not sound."""
+    """Refuse a journal whose last batch, in an earlier segment than the last, is not sound.
+
+    What was retired was verified in the decision store before.
+    """
     while header.previous.segment:
         path = segment_path(directory, header.previous.segment)
+        if not path.exists():
+            _refuse_unless_retired(directory, header.previous)
+            return
         end, has_batch, earlier = None, False, header
         for unit in read_segment(path, header.previous.offset_bytes):
             if isinstance(unit, Fault):
@@ -138,6 +146,26 @@ def _check_earlier(directory: Path, header: Header) -> None:
         if has_batch:
             return
         header = earlier
+
+
+def _refuse_unless_retired(directory: Path, end: Position) -> None:
+    """Refuse a journal that lacks a segment, which ended at *end*, without an account of it."""
+    retired = read_retired(directory)
+    if isinstance(retired, Fault):
+        raise _damaged(retired)
+    if position_before(retired, end.segment + 1) != end:
+        path = segment_path(directory, end.segment)
+        raise _damaged(Fault(path, 1, 0, "the segment is missing"))
+
+
+def _refuse_where_some_were_retired(directory: Path) -> None:
+    """Refuse to begin anew where there were segments once: the last is never deleted."""
+    retired = read_retired(directory)
+    if isinstance(retired, Fault):
+        raise _damaged(retired)
+    if retired:
+        path = segment_path(directory, retired[-1].segment + 1)
+        raise _damaged(Fault(path, 1, 0, "the segment is missing"))
 
 
 def _refuse_where_later_lines_are_sound(fault: Fault, offset_bytes: int, batch: int) -> None:

@@ -5,7 +5,7 @@ May run beside the writer, too: the batch being written then looks like a torn e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 from authz_service.audit.chain import GENESIS, Position
 from authz_service.audit.directory import segment_numbers, segment_path, torn_paths
 from authz_service.audit.encoding import Plain, records_in
+from authz_service.audit.retired import position_before, read_retired
 from authz_service.audit.scan import Batch, Fault, Header, Unit, later_lines_are_sound, read_segment
 from authz_service.pdp.errors import JournalUnavailableError
 
@@ -39,6 +40,7 @@ class Report:
     Attributes:
         journal_id: The journal, as its segments name it; None where there are none.
         segments: How many segments were read.
+        retired: How many were deleted before them, once the decision store had them.
         batches: How many sound batches.
         lines: How many appends in them.
         records: How many records in those.
@@ -52,6 +54,7 @@ class Report:
 
     journal_id: str | None = None
     segments: int = 0
+    retired: int = 0
     batches: int = 0
     lines: int = 0
     records: int = 0
@@ -111,23 +114,50 @@ def _units(directory: Path, report: Report) -> Iterator[Unit | Fault]:
     if heads and isinstance(heads[-1], Fault) and not later_lines_are_sound(paths[-1], 0, 0):
         heads.pop()
         report.torn = (_loose(paths.pop(), 0),)
-    before = Position()
-    for index, (path, head) in enumerate(zip(paths, heads, strict=True)):
-        if isinstance(head, Fault):
-            yield head
+    before = _start(directory, numbers, report)
+    if isinstance(before, Fault):
+        yield before
+        return
+    for index, (path, head) in enumerate(zip(paths, heads, strict=True), before.segment + 1):
+        fault = _misplaced(segment_path(directory, index), path, head, heads[0], before)
+        if fault is not None:
+            yield fault
             return
-        if head.number != index + 1 or path != segment_path(directory, index + 1):
-            yield Fault(segment_path(directory, index + 1), 1, 0, "the segment is missing")
-            return
-        if head.previous != before or head.journal_id != _id_of(heads[0]):
-            yield Fault(path, 1, 0, "the segment does not continue the one before it")
-            return
-        following = heads[index + 1] if index + 1 < len(heads) else None
+        later = index - numbers[0] + 1
+        following = heads[later] if later < len(heads) else None
         for unit in _segment_units(path, following, report):
             yield unit
             if isinstance(unit, Fault):
                 return
             before = unit.end
+
+
+def _misplaced(
+    expected: Path, path: Path, head: Header | Fault, first: Header | Fault, before: Position
+) -> Fault | None:
+    """Return what is wrong with the beginning of a segment, if something is."""
+    if isinstance(head, Fault):
+        return head
+    if path != expected or segment_path(path.parent, head.number) != expected:
+        return Fault(expected, 1, 0, "the segment is missing")
+    if head.previous != before or head.journal_id != _id_of(first):
+        return Fault(path, 1, 0, "the segment does not continue the one before it")
+    return None
+
+
+def _start(directory: Path, numbers: Sequence[int], report: Report) -> Position | Fault:
+    """Return where the first segment that is there begins, as the account of the others says."""
+    retired = read_retired(directory)
+    if isinstance(retired, Fault):
+        return retired
+    report.retired = sum(1 for each in retired if not numbers or each.segment < numbers[0])
+    if not numbers and not retired:
+        return Position()
+    start = position_before(retired, numbers[0]) if numbers else None
+    if start is not None:
+        return start
+    missing = retired[-1].segment + 1 if retired else 1
+    return Fault(segment_path(directory, missing), 1, 0, "the segment is missing")
 
 
 def _segment_units(

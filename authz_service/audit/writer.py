@@ -65,17 +65,38 @@ class Writer:
         self._segment: Segment | None = None
         self._at = Position()
         self._earlier_bytes = 0
-        self.segments = 0
+        self._segments = 0
+        self._retired_bytes = 0
+        self._retired_segments = 0
+        self.directory = directory
+        self.journal_id = journal_id
+
+    @property
+    def segments(self) -> int:
+        """How many segments there are."""
+        return self._segments - self._retired_segments
 
     @property
     def kept_bytes(self) -> int:
         """How long the segments are together."""
-        return self._earlier_bytes + (self._segment.at.offset_bytes if self._segment else 0)
+        current = self._segment.at.offset_bytes if self._segment else 0
+        return self._earlier_bytes + current - self._retired_bytes
+
+    @property
+    def position(self) -> Position:
+        """How far the journal is on stable storage. Any thread may ask."""
+        segment = self._segment
+        return self._at if segment is None else segment.at
 
     @property
     def segment_bytes(self) -> int:
         """How long the segment being written is."""
         return self._segment.at.offset_bytes if self._segment else 0
+
+    def note_retired(self, size_bytes: int) -> None:
+        """Hear that a segment was deleted. One thread may tell, which need not be the writer's."""
+        self._retired_segments += 1
+        self._retired_bytes += size_bytes
 
     def begin(self, recovery: Recovery) -> None:
         """Open the first segment of this writer.
@@ -85,7 +106,7 @@ class Writer:
         """
         self._at = recovery.at
         self._earlier_bytes = recovery.kept_bytes
-        self.segments = recovery.segments
+        self._segments = recovery.segments
         self._open()
 
     def append(self, lines: list[bytes], records: int) -> int:
@@ -134,22 +155,26 @@ class Writer:
 
     def end(self) -> None:
         """Close the segment in order, as far as that goes, and let the next writer in."""
+        self.finish()
+        with suppress(OSError):
+            self._lock.release()
+
+    def finish(self) -> None:
+        """Close the segment in order, as far as that goes; the lock stays taken."""
         if self._segment is not None:
             try:
                 self._segment.finish()
             except OSError as error:
                 self._segment.abandon()
                 log.warning("journal_close_failed", error=failure_text(error))
-            self._segment = None
-        with suppress(OSError):
-            self._lock.release()
+            self._leave(self._segment)
 
     def _open(self) -> None:
         """Open the segment after where the journal stands."""
         self._segment = Segment.open_after(
             self._files, self._directory, self._at, self._journal_id, self._origin
         )
-        self.segments += 1
+        self._segments += 1
 
     def _leave(self, segment: Segment) -> None:
         """Stand where *segment* ends."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 from authz_service.cli.failures import CommandError
 
@@ -18,6 +20,7 @@ class ConsoleReading:
 
     Attributes:
         reasons: What stands in the way of serving, by part.
+        shipping: What it says of the decision store; None where it says nothing.
         metrics: The sum of each metric's samples over all labels; histograms left out.
         silence: Why there is no reading; empty where there is one.
     """
@@ -25,11 +28,12 @@ class ConsoleReading:
     reasons: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     silence: str = ""
+    shipping: dict[str, Any] | None = None
 
     def whole(self, name: str) -> int | None:
         """Return the metric *name* as a whole number; None where it is not there."""
         value = self.metrics.get(name)
-        return None if value is None else int(value)
+        return None if value is None or math.isnan(value) else int(value)
 
 
 def read_console(address: str, timeout_seconds: float) -> ConsoleReading:
@@ -42,7 +46,10 @@ def read_console(address: str, timeout_seconds: float) -> ConsoleReading:
         return ConsoleReading(silence=f"nothing answers at http://{address}")
     except (ValueError, LookupError, TypeError, AttributeError):
         return ConsoleReading(silence=f"what answers at http://{address} is not this service")
-    return ConsoleReading(reasons, metrics)
+    shipping = health.get("shipping")
+    return ConsoleReading(
+        reasons, metrics, shipping=shipping if isinstance(shipping, dict) else None
+    )
 
 
 def metrics_in(text: str) -> dict[str, float]:

@@ -118,11 +118,12 @@ _OURS: tuple[tuple[type[errors.AuthzError], ExitCode, str, str], ...] = (
         "FACTS_UNAVAILABLE",
         "check AUTHZ_REGISTRY_URL, or name the registry with --registry-url; see: authz doctor",
     ),
+    (errors.JournalUnavailableError, ExitCode.UNAVAILABLE, "JOURNAL_UNAVAILABLE", ""),
     (
-        errors.JournalUnavailableError,
+        errors.DecisionsUnavailableError,
         ExitCode.UNAVAILABLE,
-        "JOURNAL_UNAVAILABLE",
-        "",
+        "DECISIONS_UNAVAILABLE",
+        "check AUTHZ_DECISIONS_URL, or name the store with --decisions-url",
     ),
     (
         errors.PolicyNotReadyError,

@@ -19,6 +19,8 @@ _HINTS = {
     "CALLER_NOT_ALLOWED": "the service's callers file (AUTHZ_CALLERS_FILE) says who may what",
     "FACTS_UNAVAILABLE": "see: authz status, and authz doctor where the service runs",
     "JOURNAL_UNAVAILABLE": "see: authz status, and authz doctor where the service runs",
+    "DECISIONS_UNAVAILABLE": "see: authz status, and authz doctor where the service runs",
+    "DECISIONS_NOT_KEPT": "name a store in AUTHZ_DECISIONS_URL; its journal holds the records",
     "POLICY_NOT_READY": "see: authz policy status",
     "INTERNAL": "this is a defect of the service; its log has the details under the request id",
 }

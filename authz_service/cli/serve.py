@@ -56,6 +56,16 @@ def serve(  # noqa: PLR0913  # one flag for each setting
             show_default="var/journal",
         ),
     ] = None,
+    decisions_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            rich_help_panel=_LOCATIONS,
+            envvar="AUTHZ_DECISIONS_URL",
+            help="The decision store; none for none.",
+            show_default="sqlite:///var/decisions.db",
+        ),
+    ] = None,
     policy_dir: Annotated[
         str | None,
         typer.Option(
@@ -126,6 +136,16 @@ def serve(  # noqa: PLR0913  # one flag for each setting
             show_default="67108864",
         ),
     ] = None,
+    journal_retention_hours: Annotated[
+        str | None,
+        typer.Option(
+            metavar="H",
+            rich_help_panel=_TUNING,
+            envvar="AUTHZ_JOURNAL_RETENTION_HOURS",
+            help="How long shipped files of the journal stay.",
+            show_default="168",
+        ),
+    ] = None,
     reflection: Annotated[
         bool | None,
         typer.Option(
@@ -170,6 +190,7 @@ def serve(  # noqa: PLR0913  # one flag for each setting
             "http_listen": http_listen,
             "registry_url": registry_url,
             "journal_dir": journal_dir,
+            "decisions_url": decisions_url,
             "policy_dir": policy_dir,
             "callers_file": callers_file,
             "insecure_loopback": insecure_loopback,
@@ -177,6 +198,7 @@ def serve(  # noqa: PLR0913  # one flag for each setting
             "facts_staleness_ms": facts_staleness_ms,
             "facts_cache_entries": facts_cache_entries,
             "journal_segment_bytes": journal_segment_bytes,
+            "journal_retention_hours": journal_retention_hours,
             "reflection": reflection,
             "log_format": log_format,
             "drain_seconds": drain_seconds,

@@ -13,6 +13,7 @@ from authz_service.cli.healthcheck import status_or_silence
 from authz_service.cli.options import Format
 from authz_service.cli.output import print_fields, print_json, print_line
 from authz_service.cli.remote_policy import active_policy, policy_fields
+from authz_service.cli.status_shipping import shipping_fields
 from authz_service.cli.wording import START
 
 _JOURNAL = {
@@ -95,6 +96,7 @@ def _document(overview: Overview) -> dict[str, Any]:
         "policy": overview.policy,
         "facts_revision": console.whole("authz_facts_revision"),
         "journal": _journal(console),
+        "shipping": console.shipping,
         "decisions": console.whole("authz_decisions_total"),
         "silent": [why for why in (console.silence, overview.policy_silence) if why],
     }
@@ -125,6 +127,7 @@ def _fields(overview: Overview) -> list[tuple[str, str]]:
         ("facts revision", _shown(console.whole("authz_facts_revision"))),
         ("decisions", f"{_shown(console.whole('authz_decisions_total'))} since the start"),
         ("journal", f"{_journal_sentence(_journal(console))} since the start"),
+        *shipping_fields(console.shipping),
     ]
 
 

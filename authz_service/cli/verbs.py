@@ -8,6 +8,7 @@ import typer
 
 from authz_service.cli import (
     check,
+    decisions,
     doctor,
     facts,
     healthcheck,
@@ -59,5 +60,6 @@ app.command("list", cls=SettingsVerb, epilog=list_recordings.EXAMPLES)(
 app.command(cls=SettingsVerb, epilog=status.EXAMPLES)(status.status)
 app.add_typer(facts.app, name="facts")
 app.add_typer(policy.app, name="policy")
+app.add_typer(decisions.app, name="decisions")
 app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
 app.command(epilog=healthcheck.EXAMPLES)(healthcheck.healthcheck)

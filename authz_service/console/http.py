@@ -15,6 +15,8 @@ from starlette.routing import Route
 
 HealthReading = Callable[[], Mapping[str, str]]
 """What stands in the way of serving, by part; empty where nothing does."""
+DetailsReading = Callable[[], Mapping[str, object]]
+"""What else is worth knowing, by name, as JSON has it; it does not make a service unhealthy."""
 
 
 class _QuietServer(uvicorn.Server):
@@ -40,11 +42,13 @@ class Console:
         metrics: Callable[[], bytes],
         content_type: str,
         health: HealthReading,
+        details: DetailsReading = dict,
     ) -> None:
         """Serve at *address*, a loopback address and a port."""
         self._metrics = metrics
         self._content_type = content_type
         self._health = health
+        self._details = details
         host, _, port = address.rpartition(":")
         self._address = (host.strip("[]"), int(port))
         routes = [
@@ -96,9 +100,8 @@ class Console:
         """Answer 200 where questions can be answered, 503 with what stands in the way."""
         reasons = dict(self._health())
         status = "NOT_SERVING" if reasons else "SERVING"
-        return JSONResponse(
-            {"status": status, "reasons": reasons}, status_code=503 if reasons else 200
-        )
+        said = {"status": status, "reasons": reasons, **self._details()}
+        return JSONResponse(said, status_code=503 if reasons else 200)
 
 
 def _bound(address: tuple[str, int]) -> socket.socket:

@@ -73,6 +73,9 @@ async def _run(console: Console) -> None:
             "insecure_loopback": True,
             "registry_url": os.environ.get("AUTHZ_REGISTRY_URL", f"sqlite:///{HOME}/registry.db"),
             "journal_dir": os.environ.get("AUTHZ_JOURNAL_DIR", str(HOME / "journal")),
+            "decisions_url": os.environ.get(
+                "AUTHZ_DECISIONS_URL", f"sqlite:///{HOME}/decisions.db"
+            ),
         }
     )
     set_up_logs(settings.log_format)

@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from authz_service.facts.database import parsed
 from authz_service.facts.engines import sqlite_path
 from authz_service.facts.schema import SCHEMA_VERSION, VERSION_TABLE
+from authz_service.migrating import ONE_MIGRATION
 from authz_service.pdp.errors import FactsUnavailableError
 
 log = structlog.get_logger(__name__)
@@ -78,7 +79,8 @@ def migrate(url: str | URL) -> SchemaState:
         if before is not SchemaState.CURRENT:
             config = alembic_config()
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            with ONE_MIGRATION:
+                command.upgrade(config, "head")
             log.info("registry_migrated", trigger=before.value)
     return before
 

@@ -23,6 +23,8 @@ MAY = frozenset({"explain", "assert_assurance", "omit_token", "contain", "review
 """What a caller may be allowed beside the RPCs themselves."""
 
 _CALLER = re.compile(r"loopback|spiffe://[a-z0-9._-]+(/[A-Za-z0-9._-]+)+")
+_MAX_LENGTH = 2048
+"""Of a SPIFFE ID in bytes (SPIFFE-ID, section 2.3)."""
 _WRITES = re.compile(r"([a-z]+)(?: as ([A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*))?")
 
 
@@ -67,6 +69,19 @@ class CallerRule:
         if self.rpcs is not None and rpc not in self.rpcs:
             raise CallerNotAllowedError(f"use {rpc}")
 
+    def require_log(self) -> None:
+        """Refuse to show the decision log to a caller that may not read it.
+
+        A log is not divided by tenant, so a caller that is bound to tenants may not either.
+
+        Raises:
+            CallerNotAllowedError: It may not.
+        """
+        if "read_log" not in self.may:
+            raise CallerNotAllowedError("read the decision log")
+        if self.tenants is not None:
+            raise CallerNotAllowedError("read the decision log: it holds every tenant's decisions")
+
     def require_write(self, kind: str, source: str | None = None) -> None:
         """Refuse a fact that the caller may not write, delete or resolve.
 
@@ -93,6 +108,11 @@ class CallerRule:
             raise CallerNotAllowedError(f"ask about {action}")
         if self.purposes is not None and purpose not in self.purposes:
             raise CallerNotAllowedError(f"ask for the purpose {purpose}")
+
+
+def is_caller(text: str) -> bool:
+    """Whether *text* can be a caller."""
+    return len(text) <= _MAX_LENGTH and _CALLER.fullmatch(text) is not None
 
 
 def read_callers(path: Path, rpcs: frozenset[str]) -> Mapping[str, CallerRule]:

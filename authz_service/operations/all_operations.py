@@ -13,11 +13,13 @@ from authz_service.operations.page_tokens import PageTokens
 from authz_service.operations.ports import (
     CandidateSource,
     Clock,
+    DecisionLog,
     DecisionObserver,
     FactsRegistry,
     FactsSource,
     Journal,
 )
+from authz_service.operations.read_decisions import LOG_TOKENS, ReadDecisions
 from authz_service.operations.reload_policy import ReloadPolicy
 from authz_service.operations.write_facts import FactsObserver, WriteFacts
 
@@ -37,6 +39,7 @@ class Plugs:
     registry: FactsRegistry
     token_key: bytes
     journal: Journal
+    decisions: DecisionLog
     clock: Clock
     observer: Observer
     new_id: NewId
@@ -51,6 +54,7 @@ class Operations:
     list_recordings: ListRecordings
     write_facts: WriteFacts
     registry: FactsRegistry
+    read_decisions: ReadDecisions
     active_policy: ActivePolicy
     reload_policy: ReloadPolicy
     journal: Journal
@@ -80,6 +84,9 @@ def operations_with(plugs: Plugs) -> Operations:
         ),
         write_facts=WriteFacts(plugs.registry, journal, clock=clock, observer=observer),
         registry=plugs.registry,
+        read_decisions=ReadDecisions(
+            plugs.decisions, journal, clock=clock, tokens=PageTokens(plugs.token_key, LOG_TOKENS)
+        ),
         active_policy=policy,
         reload_policy=plugs.reload_policy,
         journal=journal,

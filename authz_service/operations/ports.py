@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from authz_service.operations.decision_log import DecisionKey, DecisionsQuestion, StoredRecord
 from authz_service.operations.lists import CandidatePage, CandidateQuestion, ListKey
 from authz_service.operations.records import Record
 from authz_service.pdp.entities import Entity
@@ -169,6 +170,29 @@ class Journal(Protocol):
 
         Raises:
             JournalUnavailableError: The journal cannot write; at the call or when awaited.
+        """
+        ...
+
+
+class DecisionLog(Protocol):
+    """The records of all replicas, as far as they have been shipped to the decision store."""
+
+    async def get(self, decision_id: str) -> StoredRecord:
+        """Return the record of one decision.
+
+        Raises:
+            NotFoundError: The store holds none of that id.
+            DecisionsUnavailableError: The store is silent, gone or of another schema.
+        """
+        ...
+
+    async def list(
+        self, question: DecisionsQuestion, *, after: DecisionKey | None, limit: int
+    ) -> Sequence[StoredRecord]:
+        """Return the next records, newest first: at most *limit*, fewer only at the end.
+
+        Raises:
+            DecisionsUnavailableError: The store is silent, gone or of another schema.
         """
         ...
 

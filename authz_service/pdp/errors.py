@@ -84,6 +84,26 @@ class JournalUnavailableError(AuthzError):
         super().__init__(f"the journal is not usable: {why}")
 
 
+class JournalInUseError(JournalUnavailableError):
+    """Somebody else writes the journal."""
+
+
+class DecisionsUnavailableError(AuthzError):
+    """The decision store is silent, gone or otherwise not to be relied on."""
+
+    def __init__(self, why: str) -> None:
+        """Keep *why*."""
+        super().__init__(f"the decision store is not usable: {why}")
+
+
+class DecisionsNotKeptError(AuthzError):
+    """The service keeps no decision store, so nothing can be read from one."""
+
+    def __init__(self) -> None:
+        """Say so."""
+        super().__init__("this service keeps no decision store: AUTHZ_DECISIONS_URL is none")
+
+
 class PolicyNotReadyError(AuthzError):
     """There is no verified policy, or it cannot be evaluated."""
 

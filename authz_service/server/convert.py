@@ -45,9 +45,11 @@ def _numbers(enum: type[E], names: Any, prefix: str) -> Mapping[int, E]:
 ACTIONS = _numbers(Action, words.Action, "ACTION_")
 PURPOSES = _numbers(PurposeOfUse, words.PurposeOfUse, "PURPOSE_OF_USE_")
 ASSURANCES = _numbers(Assurance, words.Assurance, "ASSURANCE_")
+EFFECTS = _numbers(Effect, words.Effect, "EFFECT_")
+REASONS = _numbers(Reason, words.Reason, "REASON_")
 ACTION_NUMBERS = {member: number for number, member in ACTIONS.items()}
-_EFFECT_NUMBERS = {m: n for n, m in _numbers(Effect, words.Effect, "EFFECT_").items()}
-_REASON_NUMBERS = {m: n for n, m in _numbers(Reason, words.Reason, "REASON_").items()}
+_EFFECT_NUMBERS = {member: number for number, member in EFFECTS.items()}
+_REASON_NUMBERS = {member: number for number, member in REASONS.items()}
 
 
 def request_from_proto(message: pb.CheckAccessRequest, rule: CallerRule) -> AccessRequest:

@@ -12,6 +12,8 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from authz_service.api.v1 import (
+    decision_log_pb2,
+    decision_log_pb2_grpc,
     facts_pb2,
     facts_pb2_grpc,
     policy_pb2,
@@ -22,6 +24,7 @@ from authz_service.api.v1 import (
 from authz_service.identity.callers import CallerRule
 from authz_service.operations.all_operations import Operations
 from authz_service.server.access_servicer import AccessServicer
+from authz_service.server.decision_log_servicer import DecisionLogServicer
 from authz_service.server.facts_servicer import FactsServicer
 from authz_service.server.health import Health
 from authz_service.server.listen import OPTIONS, bind
@@ -30,7 +33,7 @@ from authz_service.server.statuses import RpcObserver, StatusLayer
 
 _SERVICES: dict[str, Any] = {
     service.full_name: service
-    for proto in (recording_access_pb2, facts_pb2, policy_pb2)
+    for proto in (recording_access_pb2, facts_pb2, policy_pb2, decision_log_pb2)
     for service in proto.DESCRIPTOR.services_by_name.values()
 }
 SERVICES = tuple(_SERVICES)
@@ -110,4 +113,7 @@ def _add_services(layer: Any, operations: Operations) -> None:
             clock=operations.clock,
         ),
         layer,
+    )
+    decision_log_pb2_grpc.add_DecisionLogServiceServicer_to_server(
+        DecisionLogServicer(operations.read_decisions), layer
     )

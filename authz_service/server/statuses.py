@@ -59,6 +59,8 @@ _STATUSES: tuple[tuple[type[Exception], grpc.StatusCode, str], ...] = (
     (errors.PolicyNotReadyError, grpc.StatusCode.UNAVAILABLE, "POLICY_NOT_READY"),
     (errors.FactsUnavailableError, grpc.StatusCode.UNAVAILABLE, "FACTS_UNAVAILABLE"),
     (errors.JournalUnavailableError, grpc.StatusCode.UNAVAILABLE, "JOURNAL_UNAVAILABLE"),
+    (errors.DecisionsUnavailableError, grpc.StatusCode.UNAVAILABLE, "DECISIONS_UNAVAILABLE"),
+    (errors.DecisionsNotKeptError, grpc.StatusCode.FAILED_PRECONDITION, "DECISIONS_NOT_KEPT"),
     (DrainingError, grpc.StatusCode.UNAVAILABLE, "DRAINING"),
     (TimeoutError, grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE"),
 )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from authz_service.telemetry.metrics import Metrics
+
+_UNKNOWN = math.nan
+"""Neither nothing nor much: no comparison with it holds, so that no alert rests on a guess."""
 
 
 class CacheCounts(Protocol):
@@ -42,6 +46,25 @@ class CacheCounts(Protocol):
         ...
 
 
+class ShippingStanding(Protocol):
+    """What shipping says of itself."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether what is recorded gets into the store."""
+        ...
+
+    @property
+    def behind_lines(self) -> int | None:
+        """How many lines are not in the store; None where that is not known."""
+        ...
+
+    @property
+    def behind_seconds(self) -> float | None:
+        """How long ago the oldest of them was recorded; None where not known."""
+        ...
+
+
 def watch_cache(metrics: Metrics, counts: Callable[[], CacheCounts]) -> None:
     """Show at each scrape what the cache of facts holds."""
     watch = metrics.watch
@@ -59,3 +82,28 @@ def watch_cache(metrics: Metrics, counts: Callable[[], CacheCounts]) -> None:
     watch("authz_facts_cache_hits_total", "Values served.", lambda: counts().hits, "kind")
     watch("authz_facts_cache_misses_total", "Values waited for.", lambda: counts().misses, "kind")
     watch("authz_facts_cache_evicted_total", "Values evicted.", lambda: counts().evicted, "kind")
+
+
+def watch_shipping(metrics: Metrics, standing: Callable[[], ShippingStanding]) -> None:
+    """Show at each scrape how shipping is doing."""
+    watch = metrics.watch
+    watch(
+        "authz_shipping_usable",
+        "1 while what is recorded gets into the decision store.",
+        lambda: float(standing().usable),
+    )
+    watch(
+        "authz_shipping_behind_lines",
+        "Lines of the journal that are not in the store; NaN where that is not known.",
+        lambda: _number(standing().behind_lines),
+    )
+    watch(
+        "authz_shipping_behind_seconds",
+        "Age of the oldest record that is not in the store; NaN where that is not known.",
+        lambda: _number(standing().behind_seconds),
+    )
+
+
+def _number(known: float | None) -> float:
+    """Return what is known."""
+    return _UNKNOWN if known is None else float(known)

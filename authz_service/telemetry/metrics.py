@@ -31,6 +31,7 @@ from authz_service.telemetry.families import (
 )
 from authz_service.telemetry.histogram import Histogram
 from authz_service.telemetry.meters import FactsMeter, JournalMeter, ListMeter, RpcMeter
+from authz_service.telemetry.shipping_meter import ShippingMeter
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 NO_ACTION = "UNSPECIFIED"
@@ -50,12 +51,14 @@ class Metrics(Collector):
     Attributes:
         journal: Counts what the journal does.
         facts: Counts what the cache of facts does.
+        shipping: Counts what is brought to the decision store.
     """
 
     def __init__(self, rpcs: Iterable[tuple[str, str]]) -> None:
         """Know every (service, method) that can be called, and every label value that can come."""
         self.journal = JournalMeter()
         self.facts = FactsMeter()
+        self.shipping = ShippingMeter()
         outcomes = [(Effect.ALLOW, Reason.RULE_ALLOWED)]
         outcomes += [(Effect.DENY, reason) for reason in Reason if reason not in _NEVER_RECORDED]
         actions = (*(action.value for action in Action), NO_ACTION)
@@ -130,6 +133,7 @@ class Metrics(Collector):
         )
         yield from self.facts.collect()
         yield from self.journal.collect()
+        yield from self.shipping.collect()
         for name, documentation, label, read in self._readings:
             yield watched(name, documentation, label, read())
 

@@ -61,6 +61,7 @@ class Place:
         return {
             "AUTHZ_REGISTRY_URL": f"sqlite:///{self.folder / 'registry.db'}",
             "AUTHZ_JOURNAL_DIR": str(self.folder / "journal"),
+            "AUTHZ_DECISIONS_URL": f"sqlite:///{self.folder / 'decisions.db'}",
             "AUTHZ_POLICY_DIR": str(self.folder / "policies"),
             "AUTHZ_CALLERS_FILE": str(self.folder / "policies" / "callers.csv"),
             "AUTHZ_INSECURE_LOOPBACK": "1",

@@ -13,6 +13,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from authz_service.api.v1 import (
+    decision_log_pb2_grpc,
     facts_pb2,
     facts_pb2_grpc,
     policy_pb2,
@@ -37,6 +38,7 @@ class Client:
         self.access: Any = grpc_api.RecordingAccessServiceStub(self.channel)
         self.facts: Any = facts_pb2_grpc.FactsServiceStub(self.channel)
         self.policy: Any = policy_pb2_grpc.PolicyServiceStub(self.channel)
+        self.log: Any = decision_log_pb2_grpc.DecisionLogServiceStub(self.channel)
         self.health: Any = health_pb2_grpc.HealthStub(self.channel)
         self._http_address = http_address
 

@@ -188,6 +188,7 @@ def settings_beside(folder: Path, **changed: object) -> dict[str, object]:
         "http_listen": "127.0.0.1:0",
         "registry_url": f"sqlite:///{folder / 'registry.db'}",
         "journal_dir": folder / "journal",
+        "decisions_url": f"sqlite:///{folder / 'decisions.db'}",
         "policy_dir": shipped,
         "callers_file": shipped / "callers.csv",
         "insecure_loopback": True,

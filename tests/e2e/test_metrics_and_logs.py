@@ -138,7 +138,10 @@ def test_promtool_has_nothing_to_say(evening: Evening) -> None:
 
 
 def test_the_console_has_no_other_pages(shared_client: Client) -> None:
-    assert shared_client.http("/healthz") == (200, '{"status":"SERVING","reasons":{}}')
+    status, text = shared_client.http("/healthz")
+    said = json.loads(text)
+    assert (status, said["status"], said["reasons"]) == (200, "SERVING", {})
+    assert said.keys() == {"status", "reasons", "shipping"}
     assert shared_client.http("/")[0] == 404
 
 

@@ -79,3 +79,13 @@ def test_a_process_says_what_is_wrong_and_no_password(
     assert said in text
     assert "s3cret" not in text
     assert "Traceback" not in text
+
+
+def test_a_database_that_cannot_hold_decisions_is_refused(tmp_path: Path) -> None:
+    """One that does not answer is waited for; one that never can is a slip in the settings."""
+    with (
+        pytest.raises(StartError, match="its URL has to be sqlite:///path or postgresql") as error,
+        serving(tmp_path, decisions_url="mysql://jo:s3cret@db/decisions"),
+    ):
+        pass
+    assert "s3cret" not in str(error.value)

@@ -27,6 +27,9 @@ VERBS = (
     ("policy", "test"),
     ("policy", "status"),
     ("policy", "reload"),
+    ("decisions", "list"),
+    ("decisions", "show"),
+    ("decisions", "ship"),
 )
 RESOLVE = ("facts", "resolve", "ra1", "--actor", "jo.doe", "--reason", "ticket 4711")
 
@@ -132,6 +135,8 @@ def test_unknown_setting_is_refused_with_its_name() -> None:
         pytest.param(("policy", "test"), id="policy-test"),
         pytest.param(("facts", "verify"), id="facts-verify"),
         pytest.param(RESOLVE, id="facts-resolve"),
+        pytest.param(("decisions", "list"), id="decisions-list"),
+        pytest.param(("decisions", "show", "d1"), id="decisions-show"),
     ],
 )
 def test_every_verb_refuses_a_misspelt_setting(verb: tuple[str, ...]) -> None:

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from authz_service.identity.callers import MAY, CallerRule, CallersFileError, read_callers
+from authz_service.identity.callers import (
+    MAY,
+    CallerRule,
+    CallersFileError,
+    is_caller,
+    read_callers,
+)
 from authz_service.pdp.errors import CallerNotAllowedError
 
 SHIPPED = Path(__file__).resolve().parents[3] / "policies" / "callers.csv"
@@ -122,3 +128,40 @@ def test_a_question_inside_the_row_is_not(tmp_path: Path) -> None:
     one.require_rpc("CheckAccess")
     with pytest.raises(CallerNotAllowedError, match="may not use WriteFacts"):
         one.require_rpc("WriteFacts")
+
+
+@pytest.mark.parametrize(
+    ("tenants", "may", "allowed"),
+    [
+        pytest.param("*", "read_log", True, id="may"),
+        pytest.param("*", "explain|contain", False, id="other-powers"),
+        pytest.param("*", "", False, id="none"),
+        pytest.param("uk", "read_log", False, id="bound-to-a-tenant"),
+    ],
+)
+def test_the_log_is_shown_to_who_may_read_it_and_is_bound_to_no_tenant(
+    tenants: str, may: str, tmp_path: Path, *, allowed: bool
+) -> None:
+    """A log is not divided by tenant: who may see one tenant's decisions only may not see it."""
+    (caller,) = read(tmp_path, rule(tenants=tenants, may=may)).values()
+
+    if allowed:
+        caller.require_log()
+    else:
+        with pytest.raises(CallerNotAllowedError, match="read the decision log"):
+            caller.require_log()
+
+
+@pytest.mark.parametrize(
+    ("text", "sound"),
+    [
+        ("loopback", True),
+        (LIST_SERVICE, True),
+        ("list-service", False),
+        ("spiffe://example.org", False),
+        (LIST_SERVICE + "\n", False),
+        ("spiffe://example.org/" + "x" * 2048, False),
+    ],
+)
+def test_a_caller_is_named_as_its_certificate_names_it(text: str, *, sound: bool) -> None:
+    assert is_caller(text) is sound

@@ -123,6 +123,8 @@ async def for_ever(_call: Call) -> pb.GetActivePolicyResponse:
         (errors.PolicyNotReadyError("none"), "UNAVAILABLE", "POLICY_NOT_READY", 1),
         (errors.FactsUnavailableError("gone"), "UNAVAILABLE", "FACTS_UNAVAILABLE", 1),
         (errors.JournalUnavailableError("full"), "UNAVAILABLE", "JOURNAL_UNAVAILABLE", 1),
+        (errors.DecisionsUnavailableError("slow"), "UNAVAILABLE", "DECISIONS_UNAVAILABLE", 1),
+        (errors.DecisionsNotKeptError(), "FAILED_PRECONDITION", "DECISIONS_NOT_KEPT", None),
     ],
 )
 async def test_an_error_becomes_the_status_of_the_contract(

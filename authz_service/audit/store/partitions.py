@@ -1,0 +1,86 @@
+"""Partitions of the large tables on PostgreSQL: one a month, made when it is first needed.
+
+A partition is made as a table of its own and then attached: unlike ``CREATE TABLE … PARTITION OF``
+that does not wait for who reads the parent, nor make readers wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+import psycopg
+
+from authz_service.audit.store.schema import decisions, journal_lines
+
+_LOCK_NUMBER: Final = 0x61757468_7A70746E
+_SECOND: Final = 1_000_000
+_LAST_YEAR: Final = 9999
+
+
+class Month(NamedTuple):
+    """A month of the calendar, in UTC."""
+
+    year: int
+    month: int
+
+    @property
+    def start(self) -> int:
+        """When it begins, in microseconds since 1970."""
+        return round(datetime(self.year, self.month, 1, tzinfo=UTC).timestamp()) * _SECOND
+
+    @property
+    def end(self) -> int | None:
+        """When the next one begins; None where no calendar goes on."""
+        if self.month < 12:  # noqa: PLR2004  # months of a year
+            return Month(self.year, self.month + 1).start
+        return Month(self.year + 1, 1).start if self.year < _LAST_YEAR else None
+
+
+def month_of(at: int) -> Month:
+    """Return the month in which an instant lies, given in microseconds since 1970."""
+    moment = datetime.fromtimestamp(at // _SECOND, tz=UTC)
+    return Month(moment.year, moment.month)
+
+
+class Partitions:
+    """Knows the months that have partitions. For one connection."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        """Know none yet."""
+        self._connection = connection
+        self._known: set[Month] = set()
+
+    def ensure(self, instants: Iterable[int]) -> None:
+        """Make the partitions for *instants* that are missing; safe against others who do so.
+
+        A transaction of its own: to be called outside of any.
+        """
+        missing = {month_of(at) for at in instants} - self._known
+        for month in sorted(missing):
+            with self._connection.transaction():
+                self._make(month)
+            self._known.add(month)
+
+    def _make(self, month: Month) -> None:
+        """Make the partitions of *month* that are missing."""
+        self._connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK_NUMBER,))
+        for table in (journal_lines.name, decisions.name):
+            name = f"{table}_{month.year:04}_{month.month:02}"
+            found = self._connection.execute(
+                "SELECT c.relispartition FROM pg_class c WHERE c.oid = to_regclass(%s)", (name,)
+            ).fetchone()
+            if found == (True,):
+                continue
+            if found is None:
+                self._run(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)")
+            upper = "MAXVALUE" if month.end is None else month.end
+            self._run(
+                f"ALTER TABLE {table} ATTACH PARTITION {name} "
+                f"FOR VALUES FROM ({month.start}) TO ({upper})"
+            )
+
+    def _run(self, statement: str) -> None:
+        """Run a statement that is made of names and numbers of ours."""
+        self._connection.execute(statement.encode())
