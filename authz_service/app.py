@@ -10,6 +10,7 @@ from importlib.metadata import version
 import structlog
 import uvloop
 
+from authz_service.audit.files import Files
 from authz_service.audit.journal import FileJournal, JournalOptions
 from authz_service.audit.opening import open_journal
 from authz_service.audit.segment import Origin
@@ -54,7 +55,6 @@ log = structlog.get_logger(__name__)
 SOFTWARE = f"authz-service/{version('authz-service')}"
 """The program, as records name it."""
 
-
 _REFUSALS = (AuthzError, CallersFileError, ListenError, ConsoleAddressError, OSError)
 
 
@@ -95,17 +95,21 @@ class Service:
         http_port: Where HTTP is served, once started.
     """
 
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock | None = None, files: Files | None = None
+    ) -> None:
         """Hold *settings*; nothing is opened before `start`.
 
         Args:
             settings: What an operator has set.
             clock: The service's time; by default that of the settings.
+            files: What the journal lies on; by default the operating system's files.
         """
         self._settings = settings
         self._clock: Clock = clock or (
             FixedClock(settings.fixed_clock) if settings.fixed_clock else SystemClock()
         )
+        self._files = files
         self._metrics = Metrics(RPCS)
         self._health = Health(SERVICES)
         self._background = Background()
@@ -210,6 +214,7 @@ class Service:
             options=JournalOptions(segment_bytes=self._settings.journal_segment_bytes),
             metrics=self._metrics.journal,
             on_written=DecisionLines(readable=is_readable(self._settings.log_format)),
+            files=self._files,
         )
         self._closing.push_async_callback(self._shipper.close, self._settings.drain_seconds)
         self._closing.push_async_callback(journal.close)

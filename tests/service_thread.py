@@ -17,6 +17,7 @@ from typing import Any
 import uvloop
 
 from authz_service.app import Service
+from authz_service.audit.files import Files
 from authz_service.settings import load_settings
 
 SHIPPED_POLICY = Path(__file__).resolve().parents[1] / "policies"
@@ -52,9 +53,9 @@ class ServiceThread:
         clock: The service's time.
     """
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Mapping[str, Any], files: Files | None = None) -> None:
         self.clock = SettableClock()
-        self._service = Service(load_settings(settings, {}), self.clock)
+        self._service = Service(load_settings(settings, {}), self.clock, files)
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -88,8 +89,10 @@ class ServiceThread:
 def serving(folder: Path, **settings: Any) -> Iterator[ServiceThread]:
     """Serve on free ports, out of *folder*; *settings* go first.
 
-    The policy is the shipped one without its cases, which are tried elsewhere.
+    The policy is the shipped one without its cases, which are tried elsewhere. What is named
+    *files* is no setting: the journal lies on it.
     """
+    files: Files | None = settings.pop("files", None)
     chosen = {
         "listen": "127.0.0.1:0",
         "http_listen": "127.0.0.1:0",
@@ -101,7 +104,7 @@ def serving(folder: Path, **settings: Any) -> Iterator[ServiceThread]:
         "insecure_loopback": True,
         **settings,
     }
-    service = ServiceThread(chosen)
+    service = ServiceThread(chosen, files)
     try:
         yield service
     finally:

@@ -115,14 +115,16 @@ def bears_witness(tail: bytes, batch: int) -> bool:
     """Whether *tail* holds a sound line that was written after *batch* was on the disk.
 
     Such a line is a closing, or the header of a later batch: neither is written before the sync
-    of what stands before it has returned.
+    of what stands before it has returned. A closing at the very beginning of *tail* has nothing
+    before it to bear witness to: it is itself what was torn, if only by its newline.
     """
     for found in _WITNESS.finditer(tail):
         body, form, previous, stated = found.groups()
         if digest(previous, body) != stated:
             continue
         number = _BATCH_NUMBER.search(body)
-        if form == b"closed" or (number is not None and int(number[1]) > batch):
+        closes = form == b"closed" and found.start() > 0
+        if closes or (number is not None and int(number[1]) > batch):
             return True
     return False
 

@@ -54,14 +54,24 @@ def free_torn_path(segment: Path) -> Path:
     raise AssertionError  # pragma: no cover  # counting does not end
 
 
-def make_directory(directory: Path) -> None:
-    """Make *directory*, mode 0700, where there is none.
+def make_directory(files: Files, directory: Path, mode: int = 0o700) -> None:
+    """Make *directory* where there is none, and bring its name to the disk in any case.
+
+    Whoever made it may have been stopped before that, and all that is in a directory is lost
+    with its name. Directories above it are made likewise, each on the disk before the next.
 
     Raises:
         OSError: It cannot be made, or something else has its name.
     """
-    if not directory.is_dir():
-        directory.mkdir(mode=0o700, parents=True)
+    is_made = not directory.is_dir()
+    if is_made:
+        make_directory(files, directory.parent, 0o777)
+        directory.mkdir(mode)
+    try:
+        files.sync_directory(directory.parent)
+    except PermissionError:  # above what is ours there may be directories that we may not read
+        if is_made:
+            raise
 
 
 def journal_id(files: Files, directory: Path) -> str:
@@ -90,7 +100,6 @@ def journal_id(files: Files, directory: Path) -> str:
         files.close(descriptor)
     files.rename(draft, path)
     files.sync_directory(directory)
-    files.sync_directory(directory.parent)
     return made
 
 

@@ -18,8 +18,9 @@ from authz_service.audit.encoding import line_encoder
 from authz_service.audit.files import Files, LocalFiles
 from authz_service.audit.journal import FileJournal, JournalOptions, OnWritten
 from authz_service.audit.observing import JournalMetrics, Unmeasured
-from authz_service.audit.recovery import Recovery, TornEnd, recover
+from authz_service.audit.recovery import Recovery, recover
 from authz_service.audit.segment import Origin
+from authz_service.audit.torn import EVENT, TornEnd
 from authz_service.audit.verify import verify_journal
 from authz_service.audit.writer import Writer, failure_text
 from authz_service.operations.records import EventRecord
@@ -47,7 +48,7 @@ def open_journal(
     """
     chosen, local = options or JournalOptions(), files or LocalFiles()
     try:
-        make_directory(directory)
+        make_directory(local, directory)
         lock = WriterLock.take(directory)
     except OSError as error:
         raise JournalUnavailableError(failure_text(error)) from error
@@ -129,12 +130,15 @@ def _refuse_damage(directory: Path) -> None:
 
 
 def _record_torn_ends(writer: Writer, recovery: Recovery, origin: Origin) -> None:
-    """Record what was cut off, before anything else is."""
+    """Record what was cut off, before anything else is, in one batch."""
+    if not recovery.torn:
+        return
     encoded = line_encoder(origin.software)
+    lines = [encoded([_recovered(torn, origin)]) for torn in recovery.torn]
+    writer.append(lines, len(lines))
     for torn in recovery.torn:
-        writer.append([encoded([_recovered(torn, origin)])], 1)
         log.warning(
-            "journal_recovered",
+            EVENT,
             segment=torn.segment,
             offset_bytes=torn.offset_bytes,
             size_bytes=torn.size_bytes,
@@ -144,10 +148,11 @@ def _record_torn_ends(writer: Writer, recovery: Recovery, origin: Origin) -> Non
 
 def _recovered(torn: TornEnd, origin: Origin) -> EventRecord:
     """Return the event that tells of a torn end."""
-    details = (
+    details: tuple[tuple[str, str | int], ...] = (
         ("segment", torn.segment),
-        ("offset_bytes", torn.offset_bytes),
         ("size_bytes", torn.size_bytes),
         ("kept_as", torn.kept_as),
     )
-    return EventRecord("journal_recovered", origin.clock.now(), None, None, details)
+    if torn.offset_bytes is not None:
+        details = (details[0], ("offset_bytes", torn.offset_bytes), *details[1:])
+    return EventRecord(EVENT, origin.clock.now(), None, None, details)

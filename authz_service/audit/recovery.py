@@ -9,33 +9,16 @@ it in the kernel's memory alone.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from authz_service.audit.chain import Position
-from authz_service.audit.directory import free_torn_path, segment_numbers, segment_path
+from authz_service.audit.directory import segment_numbers, segment_path
 from authz_service.audit.files import Files
 from authz_service.audit.retired import position_before, read_retired
 from authz_service.audit.scan import Batch, Fault, Header, later_lines_are_sound, read_segment
+from authz_service.audit.torn import TornEnd, cut_off, set_aside, unrecorded
 from authz_service.pdp.errors import JournalUnavailableError
-
-
-@dataclass(frozen=True, slots=True)
-class TornEnd:
-    """What was cut off at a start.
-
-    Attributes:
-        segment: The file's name.
-        offset_bytes: Where the torn end began.
-        size_bytes: How long it was.
-        kept_as: The name of the file that holds it now.
-    """
-
-    segment: str
-    offset_bytes: int
-    size_bytes: int
-    kept_as: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +27,8 @@ class Recovery:
 
     Attributes:
         at: Where it goes on.
-        torn: What was cut off, in the order of the files.
+        torn: What was cut off, in the order of the files; last, what earlier starts cut off and
+            were stopped before they recorded it.
         kept_bytes: How long its segments are together.
         segments: How many there are.
     """
@@ -78,22 +62,24 @@ def recover(files: Files, directory: Path, journal_id: str) -> Recovery:
     last = _read(directory, numbers)
     if last.fault is not None and last.header is None:
         _refuse_where_later_lines_are_sound(last.fault, 0, 0)
-        torn.append(_set_aside(files, last.fault.path))
+        torn.append(set_aside(files, last.fault.path))
         last = _read(directory, numbers := numbers[:-1])
     if last.header is None or last.end is None:
         if last.fault is not None:
             raise _damaged(last.fault)
         _refuse_where_some_were_retired(directory)
+        torn += unrecorded(directory, torn)
         return Recovery(Position(), tuple(torn), 0, 0)
     _check_identity(last.header, directory, numbers[-1], journal_id)
     if not last.has_batch:
         _check_earlier(directory, last.header)
     if last.fault is not None:
         _refuse_where_later_lines_are_sound(last.fault, last.end.offset_bytes, last.end.batch)
-        torn.insert(0, _cut_off(files, last.fault.path, last.end.offset_bytes))
+        torn.insert(0, cut_off(files, last.fault.path, last.end.offset_bytes))
     path = segment_path(directory, numbers[-1])
     _write_again(files, path, last.unit_offset_bytes, last.end.offset_bytes)
     files.sync_directory(directory)
+    torn += unrecorded(directory, torn)
     kept = sum(segment_path(directory, number).stat().st_size for number in numbers)
     return Recovery(last.end, tuple(torn), kept, len(numbers))
 
@@ -172,35 +158,6 @@ def _refuse_where_later_lines_are_sound(fault: Fault, offset_bytes: int, batch: 
     """Refuse a fault after which something sound was written: it is no torn end."""
     if later_lines_are_sound(fault.path, offset_bytes, batch):
         raise _damaged(fault)
-
-
-def _set_aside(files: Files, path: Path) -> TornEnd:
-    """Rename a segment that was never begun."""
-    kept_as, size = free_torn_path(path), path.stat().st_size
-    files.rename(path, kept_as)
-    files.sync_directory(path.parent)
-    return TornEnd(path.name, 0, size, kept_as.name)
-
-
-def _cut_off(files: Files, path: Path, offset_bytes: int) -> TornEnd:
-    """Copy the end of a segment to a file of its own, then cut it off."""
-    with path.open("rb") as stream:
-        stream.seek(offset_bytes)
-        tail = stream.read()
-    kept_as = free_torn_path(path)
-    descriptor = files.create(kept_as)
-    try:
-        files.write(descriptor, tail)
-        files.sync(descriptor)
-    except OSError:
-        with suppress(OSError):
-            files.remove(kept_as)
-        raise
-    finally:
-        files.close(descriptor)
-    files.sync_directory(path.parent)
-    files.truncate(path, offset_bytes)
-    return TornEnd(path.name, offset_bytes, len(tail), kept_as.name)
 
 
 def _write_again(files: Files, path: Path, start_bytes: int, end_bytes: int) -> None:

@@ -46,12 +46,15 @@ async def test_a_segment_torn_while_it_was_made_is_set_aside(
     await goes_on(journal.directory)
 
 
-@pytest.mark.parametrize("length", [0, 1, 50, 150])
-async def test_a_torn_closing_line_is_cut_off(tmp_path: Path, length: int) -> None:
+@pytest.mark.parametrize("length", [0, 1, 50, 150, -1])
+@pytest.mark.parametrize("filling", [b"", b"\0", b"x"], ids=["cut", "zeros", "garbage"])
+async def test_a_torn_closing_line_is_cut_off(tmp_path: Path, length: int, filling: bytes) -> None:
+    """Also where its newline alone is missing: what is not whole is no witness against itself."""
     journal = written(tmp_path / "j", [2])
     closing = chained_closing(journal.ends[-1], 1, 2).content
+    torn = closing[:length]
     with journal.path.open("ab") as stream:
-        stream.write(closing[:length])
+        stream.write(torn + filling * (len(closing) - len(torn)))
 
     assert recovered(journal.directory).at == journal.ends[-1]
     await goes_on(journal.directory)
