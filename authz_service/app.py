@@ -1,22 +1,19 @@
-"""The composition root: settings to objects to servers, and the order of start and drain."""
+"""The composition root of one process: settings to objects to servers, start and drain."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 from importlib.metadata import version
-
-import structlog
-import uvloop
 
 from authz_service.audit.files import Files
 from authz_service.audit.journal import FileJournal, JournalOptions
 from authz_service.audit.opening import open_journal
 from authz_service.audit.segment import Origin
-from authz_service.audit.store.shipper import Shipper, ShipperOptions
+from authz_service.audit.store.shipper import Shipper
+from authz_service.audit.store.shipper_options import ShipperOptions
 from authz_service.audit.store.sql_decision_log import SqlDecisionLog, decision_log_at
-from authz_service.clocks import FixedClock, SystemClock
+from authz_service.clocks import SystemClock, clock_of
 from authz_service.console.http import Console, ConsoleAddressError
 from authz_service.facts.cache import FactsCache
 from authz_service.facts.listing import CandidateLists
@@ -29,28 +26,26 @@ from authz_service.operations.active_policy import ActivePolicy
 from authz_service.operations.all_operations import Operations, Plugs, operations_with
 from authz_service.operations.ports import Clock
 from authz_service.operations.read_decisions import NoDecisionLog
-from authz_service.operations.reload_policy import ReloadPolicy
+from authz_service.operations.reload_policy import ReloadOrder, ReloadPolicy
 from authz_service.pdp.errors import AuthzError, PolicyRefusedError
 from authz_service.policy.source import BundleSource
 from authz_service.runtime import (
     Background,
     calm_collector,
     closed_in_time,
-    leave_stuck_threads,
     new_id,
     on_this_loop,
     request_ids,
 )
-from authz_service.server.grpc_server import RPCS, SERVICES, GrpcServer
+from authz_service.server.grpc_server import RPCS, SERVICES, GrpcServer, Manner
 from authz_service.server.health import Health
-from authz_service.server.listen import ListenError, require_loopback
+from authz_service.server.listen import ListenError, require_servable
 from authz_service.settings import Settings
+from authz_service.supervision.membership import Membership
 from authz_service.telemetry.decision_lines import DecisionLines
 from authz_service.telemetry.gauges import watch_cache, watch_shipping
-from authz_service.telemetry.logs import is_readable, set_up_logs
+from authz_service.telemetry.logs import is_readable
 from authz_service.telemetry.metrics import CONTENT_TYPE, Metrics
-
-log = structlog.get_logger(__name__)
 
 SOFTWARE = f"authz-service/{version('authz-service')}"
 """The program, as records name it."""
@@ -62,31 +57,6 @@ class StartError(Exception):
     """The service cannot start; the message says what is wrong and what to do."""
 
 
-def run(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT, and drain; return the exit code.
-
-    Raises:
-        StartError: The service cannot start.
-    """
-    set_up_logs(settings.log_format)
-    uvloop.run(_serve(settings))
-    leave_stuck_threads()
-    return 0
-
-
-async def _serve(settings: Settings) -> None:
-    """Serve until told to stop; a signal that comes during the start counts after it."""
-    service = Service(settings)
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    loop.add_signal_handler(signal.SIGHUP, service.reload_soon)
-    await service.start()
-    await stopping.wait()
-    await service.drain()
-
-
 class Service:
     """Everything that one process serves.
 
@@ -96,24 +66,30 @@ class Service:
     """
 
     def __init__(
-        self, settings: Settings, clock: Clock | None = None, files: Files | None = None
+        self,
+        settings: Settings,
+        clock: Clock | None = None,
+        *,
+        membership: Membership | None = None,
+        files: Files | None = None,
     ) -> None:
         """Hold *settings*; nothing is opened before `start`.
 
         Args:
-            settings: What an operator has set.
+            settings: What an operator has set; where this is a worker, its own journal and port.
             clock: The service's time; by default that of the settings.
+            membership: What makes this one of several workers; None where it is the only one.
             files: What the journal lies on; by default the operating system's files.
         """
         self._settings = settings
-        self._clock: Clock = clock or (
-            FixedClock(settings.fixed_clock) if settings.fixed_clock else SystemClock()
-        )
+        self._clock: Clock = clock or clock_of(settings)
+        self._membership = membership
         self._files = files
         self._metrics = Metrics(RPCS)
         self._health = Health(SERVICES)
         self._background = Background()
         self._closing = contextlib.AsyncExitStack()
+        self._policy = ActivePolicy(self._clock)
         self._reload: ReloadPolicy | None = None
         self._shipper = Shipper(
             settings.decisions_url,
@@ -135,46 +111,43 @@ class Service:
         except _REFUSALS as error:
             await self._closing.aclose()
             raise StartError(str(error)) from error
-        log.info(
-            "service_started",
-            port=self.port,
-            http_port=self.http_port,
-            software=SOFTWARE,
-            fixed_clock=self._settings.fixed_clock,
-        )
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """What stands in the way of serving, by part."""
+        return self._health.reasons
+
+    @property
+    def policy_revision(self) -> str:
+        """The policy revision in force, or an empty text."""
+        return self._policy.revision
 
     def reload_soon(self) -> None:
         """Read the bundle again, as SIGHUP asks."""
         if self._reload is not None:
-            self._background.do(self._reload(trigger="signal", actor=None, context=None))
+            self._background.do(self._reload(ReloadOrder("signal")))
 
     async def drain(self) -> None:
         """Health first, then the calls in flight, then the journal, then what is to be shipped."""
-        log.info("service_draining")
         await self._health.drain()
         await self._closing.aclose()
-        log.info("service_stopped")
 
     async def _start(self) -> None:
         """Open and serve, in the order in which each needs the one before."""
         settings = self._settings
-        if not settings.insecure_loopback:
-            raise ListenError(
-                "no caller can be identified: set AUTHZ_INSECURE_LOOPBACK=1 to serve plaintext on "
-                "a loopback address, for trials on one machine"
-            )
-        require_loopback(settings.listen, "AUTHZ_LISTEN")
-        require_loopback(settings.http_listen, "AUTHZ_HTTP_LISTEN")
+        require_servable(
+            settings.listen, settings.http_listen, insecure_loopback=settings.insecure_loopback
+        )
         rule = self._caller_rule()
         journal = await self._open_journal()
-        active = ActivePolicy(self._clock)
-        reload_policy = await self._load_policy(active, journal)
+        reload_policy = await self._load_policy(journal)
         registry, facts, candidates = await self._open_facts()
         decisions = self._open_decisions(journal)
+        membership = self._membership
         operations = operations_with(
             Plugs(
-                active_policy=active,
-                reload_policy=reload_policy,
+                active_policy=self._policy,
+                reload_policy=membership.reload if membership else reload_policy,
                 facts=facts,
                 candidates=candidates,
                 registry=registry,
@@ -194,6 +167,8 @@ class Service:
         self._closing.push_async_callback(
             operations.write_facts.finish, self._settings.drain_seconds
         )
+        if membership is not None:
+            await membership.admitted(reload_policy, self._policy)
         await self._listen(operations, rule)
 
     def _caller_rule(self) -> CallerRule:
@@ -213,23 +188,27 @@ class Service:
             Origin(self._clock, SOFTWARE),
             options=JournalOptions(segment_bytes=self._settings.journal_segment_bytes),
             metrics=self._metrics.journal,
-            on_written=DecisionLines(readable=is_readable(self._settings.log_format)),
+            on_written=DecisionLines(
+                readable=is_readable(self._settings.log_format),
+                shared=self._membership is not None,
+            ),
             files=self._files,
         )
         self._closing.push_async_callback(self._shipper.close, self._settings.drain_seconds)
         self._closing.push_async_callback(journal.close)
         return journal
 
-    async def _load_policy(self, active: ActivePolicy, journal: FileJournal) -> ReloadPolicy:
+    async def _load_policy(self, journal: FileJournal) -> ReloadPolicy:
         """Put the first policy in force; without one there is no start."""
+        given = self._membership
         self._reload = reload_policy = ReloadPolicy(
-            active,
-            BundleSource(self._settings.policy_dir),
+            self._policy,
+            given.source if given else BundleSource(self._settings.policy_dir),
             journal=journal,
             clock=self._clock,
             observer=self._metrics,
         )
-        attempt = await reload_policy(trigger="start", actor=None, context=None)
+        attempt = await reload_policy(ReloadOrder("start"))
         if attempt.problems:
             raise PolicyRefusedError(*attempt.problems).below(str(self._settings.policy_dir))
         await self._health.report("policy", "")
@@ -286,7 +265,7 @@ class Service:
             self._health,
             observer=self._metrics,
             new_request_id=request_ids(),
-            with_reflection=self._settings.reflection,
+            manner=Manner(self._settings.reflection, shared_port=self._membership is not None),
         )
         self._closing.push_async_callback(server.stop, self._settings.drain_seconds)
         self.port = await server.start(self._settings.listen)

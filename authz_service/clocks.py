@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from authz_service.operations.ports import Clock
 from authz_service.pdp.model import Instant
+from authz_service.settings import Settings
 
 
 class SystemClock:
@@ -23,3 +25,8 @@ class FixedClock:
 
     def now(self) -> Instant:
         return self._instant
+
+
+def clock_of(settings: Settings) -> Clock:
+    """Return the clock that an operator has chosen."""
+    return FixedClock(settings.fixed_clock) if settings.fixed_clock else SystemClock()

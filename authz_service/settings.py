@@ -22,6 +22,9 @@ from pydantic import (
 PREFIX = "AUTHZ_"
 
 
+_MARGIN_SECONDS = 10.0
+
+
 class SettingsError(Exception):
     """A setting is wrong; the message names it and says what to do."""
 
@@ -50,7 +53,8 @@ class Settings(BaseModel):
         http_listen: Where ``/metrics`` and ``/healthz`` are served; loopback only.
             ``AUTHZ_HTTP_LISTEN``.
         registry_url: SQLAlchemy URL of the registry of facts. ``AUTHZ_REGISTRY_URL``.
-        journal_dir: This replica's journal. ``AUTHZ_JOURNAL_DIR``.
+        journal_dir: This replica's journal, or where those of its workers are.
+            ``AUTHZ_JOURNAL_DIR``.
         decisions_url: SQLAlchemy URL of the decision store, to which the journal is shipped;
             ``none`` for no store: nothing is shipped or deleted then. ``AUTHZ_DECISIONS_URL``.
         policy_dir: The policy bundle. ``AUTHZ_POLICY_DIR``.
@@ -67,6 +71,8 @@ class Settings(BaseModel):
             ``AUTHZ_JOURNAL_SEGMENT_BYTES``.
         journal_retention_hours: How long a closed segment is kept after all of it is in the
             decision store and was verified there, in hours. ``AUTHZ_JOURNAL_RETENTION_HOURS``.
+        workers: How many processes share the port; where more than one, each has its journal in
+            `journal_dir` and its metrics on a port after `http_listen`. ``AUTHZ_WORKERS``.
         reflection: Serve gRPC reflection. ``AUTHZ_REFLECTION``.
         log_format: ``json``, ``console``, or ``auto``: console on a terminal.
             ``AUTHZ_LOG_FORMAT``.
@@ -89,9 +95,15 @@ class Settings(BaseModel):
     facts_cache_entries: int = Field(default=200_000, ge=100, le=50_000_000)
     journal_segment_bytes: int = Field(default=64 << 20, ge=1 << 16, le=1 << 40)
     journal_retention_hours: float = Field(default=168.0, ge=0.0, le=100_000.0)
+    workers: int = Field(default=1, ge=1, le=64)
     reflection: bool = False
     log_format: Literal["auto", "json", "console"] = "auto"
     drain_seconds: float = Field(default=10.0, ge=0.0, le=600.0)
+
+    @property
+    def end_seconds(self) -> float:
+        """How long a worker may take to end: calls, writes and shipping have that time each."""
+        return 3 * self.drain_seconds + _MARGIN_SECONDS
 
     @field_validator("fixed_clock")
     @classmethod

@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from time import sleep
 
-from authz_service.app import run
+from authz_service.launch import run
 from authz_service.settings import load_settings
 
 _NAMING_SECONDS = 0.5

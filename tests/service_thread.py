@@ -55,7 +55,7 @@ class ServiceThread:
 
     def __init__(self, settings: Mapping[str, Any], files: Files | None = None) -> None:
         self.clock = SettableClock()
-        self._service = Service(load_settings(settings, {}), self.clock, files)
+        self._service = Service(load_settings(settings, {}), self.clock, files=files)
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()

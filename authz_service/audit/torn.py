@@ -19,7 +19,8 @@ from authz_service.audit.directory import (
 )
 from authz_service.audit.encoding import records_in
 from authz_service.audit.files import Files
-from authz_service.audit.scan import Batch, Header, read_segment
+from authz_service.audit.retired import read_retired
+from authz_service.audit.scan import Batch, Fault, Header, read_segment
 
 EVENT = "journal_recovered"
 """The event that records a torn end."""
@@ -129,7 +130,13 @@ def _last_recorded(directory: Path) -> tuple[Path, set[str]]:
                 named.update(name for line in unit.lines for name in _named_in(line))
         if has_batch:
             return path, named
-    return segment_path(directory, 0), set()
+    return segment_path(directory, _last_retired(directory) + 1), set()
+
+
+def _last_retired(directory: Path) -> int:
+    """Return the last segment that was deleted; what it told of is in the decision store."""
+    retired = read_retired(directory)
+    return 0 if isinstance(retired, Fault) or not retired else retired[-1].segment
 
 
 def _named_in(line: bytes) -> list[str]:

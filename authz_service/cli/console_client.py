@@ -6,28 +6,56 @@ import http.client
 import json
 import math
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from authz_service.cli.failures import CommandError
+from authz_service.cli.status_shipping import shipping_together
 
+_REVISION = "authz_facts_revision"
 _SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(\{[^}]*\})? ([^ ]+)")
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerReading:
+    """What a parent, and the worker itself, say of one of several workers.
+
+    Attributes:
+        number: Which one, from 1.
+        state: ``starting``, ``serving``, ``not_serving`` or ``restarting``.
+        reasons: What stands in the way of its serving, by part.
+        http_address: Where it shows its metrics; empty where it does not yet.
+        policy_revision: The policy in force there.
+        restarts: How often it was started again.
+        silence: Why its metrics are not known; empty where they are.
+    """
+
+    number: int
+    state: str
+    reasons: dict[str, str]
+    http_address: str
+    policy_revision: str
+    restarts: int
+    silence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ConsoleReading:
-    """What `/healthz` and `/metrics` say.
+    """What `/healthz` and `/metrics` say; of several workers, all of them together.
 
     Attributes:
         reasons: What stands in the way of serving, by part.
         shipping: What it says of the decision store; None where it says nothing.
         metrics: The sum of each metric's samples over all labels; histograms left out.
         silence: Why there is no reading; empty where there is one.
+        workers: The workers; none where the service is one process.
     """
 
     reasons: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     silence: str = ""
+    workers: tuple[WorkerReading, ...] = ()
     shipping: dict[str, Any] | None = None
 
     def whole(self, name: str) -> int | None:
@@ -47,9 +75,52 @@ def read_console(address: str, timeout_seconds: float) -> ConsoleReading:
     except (ValueError, LookupError, TypeError, AttributeError):
         return ConsoleReading(silence=f"what answers at http://{address} is not this service")
     shipping = health.get("shipping")
-    return ConsoleReading(
+    reading = ConsoleReading(
         reasons, metrics, shipping=shipping if isinstance(shipping, dict) else None
     )
+    if "authz_workers" not in metrics:
+        return reading
+    return _with_workers(address, timeout_seconds, reading)
+
+
+def _with_workers(address: str, timeout_seconds: float, parent: ConsoleReading) -> ConsoleReading:
+    """Return what *parent* says together with what its workers say of themselves."""
+    host = address.rpartition(":")[0]
+    workers, readings = [], []
+    try:
+        for plain in json.loads(_get(address, "/workers", timeout_seconds))["workers"]:
+            at = f"{host}:{plain['http_port']}" if plain["http_port"] else ""
+            nothing = ConsoleReading(silence="it does not serve yet")
+            reading = read_console(at, timeout_seconds) if at else nothing
+            readings.append(reading)
+            workers.append(
+                WorkerReading(
+                    plain["number"],
+                    plain["state"],
+                    plain["reasons"],
+                    at,
+                    plain["policy_revision"],
+                    plain["restarts"],
+                    reading.silence,
+                )
+            )
+    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
+        return ConsoleReading(silence=f"what answers at http://{address} does not name its workers")
+    metrics = together([reading.metrics for reading in readings if not reading.silence])
+    shipping = shipping_together(
+        {worker.number: reading.shipping for worker, reading in zip(workers, readings, strict=True)}
+    )
+    return ConsoleReading(parent.reasons, metrics, "", tuple(workers), shipping)
+
+
+def together(readings: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the sums of what several workers count; of the facts revision, the least."""
+    sums: dict[str, float] = {}
+    for metrics in readings:
+        for name, value in metrics.items():
+            sums[name] = sums.get(name, 0.0) + value
+    revisions = [metrics[_REVISION] for metrics in readings if _REVISION in metrics]
+    return {**sums, _REVISION: min(revisions)} if revisions else sums
 
 
 def metrics_in(text: str) -> dict[str, float]:

@@ -9,8 +9,13 @@ from typing import Any
 from authz_service.cli.options import Format
 from authz_service.cli.output import print_json, print_line, print_table
 from authz_service.cli.remote_decisions import Listed
+from authz_service.cli.wording import counted
 
 _HEADER = ("evaluated at", "kind", "answer", "reason", "subject", "action", "recording", "decision")
+_NOTHING = (
+    "no record in the decision store to which all of this applies; "
+    "authz status says whether shipping is behind"
+)
 _STYLES = {"ALLOW": "green", "DENY": "red"}
 
 
@@ -21,7 +26,7 @@ def report_rows(listed: Listed, form: Format) -> None:
         print_json({"decisions": records, "more": listed.more})
         return
     if not records:
-        print_line("no record: nothing was decided to which all of this applies", "dim")
+        print_line(_NOTHING, "dim")
         return
     print_table(_HEADER, [_row(record) for record in records], _STYLES)
     if listed.more:
@@ -32,7 +37,7 @@ def _row(record: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the cells of one record; a page of a list says how many rows it had."""
     answer = record.get("effect")
     if answer is None:
-        answer = f"{record['rows']} rows" if "rows" in record else None
+        answer = counted(record["rows"], "row") if "rows" in record else None
     cells = (
         record["evaluated_at"], record["kind"], answer, record.get("reason"),
         record.get("subject_id"), record.get("action"), record.get("recording_id"),

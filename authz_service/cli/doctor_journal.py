@@ -10,9 +10,10 @@ from authz_service.audit.chain import Position
 from authz_service.audit.directory import segment_numbers, segment_path
 from authz_service.audit.scan import Batch, Fault, later_lines_are_sound, read_segment
 from authz_service.audit.verify import verify_journal
-from authz_service.cli.doctor_finding import Finding, bad, fine, odd
+from authz_service.cli.doctor_finding import Finding, Verdict, bad, fine, odd
 from authz_service.cli.wording import counted
 from authz_service.settings import Settings
+from authz_service.supervision.journals import worker_journals
 
 _MEBIBYTE = 1 << 20
 _VERIFIED_BYTES = 256 * _MEBIBYTE
@@ -30,6 +31,16 @@ def journal(settings: Settings) -> Finding:
     if not directory.is_dir() or not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
         todo = "give the service's user a directory it may write: AUTHZ_JOURNAL_DIR"
         return bad(name, f"{directory} is not a directory that can be written", todo)
+    found = (directory, *worker_journals(directory).values())
+    looks = [_looked_at(each) for each in found if segment_numbers(each)]
+    for verdict in (Verdict.FAIL, Verdict.WARN):
+        if worst := [each for each in looks if each.verdict is verdict]:
+            return worst[0]
+    return fine(name, "; ".join(each.what for each in looks or [_looked_at(directory)]))
+
+
+def _looked_at(directory: Path) -> Finding:
+    """Look at one journal, of a service of one process or of a worker."""
     written = _is_locked(directory / "lock")
     who = "a service writes it" if written else "nobody writes it now"
     return _verified(directory, who, written=written)

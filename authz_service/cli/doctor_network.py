@@ -5,7 +5,12 @@ from __future__ import annotations
 import ipaddress
 import socket
 
-from authz_service.api.v1 import facts_pb2, policy_pb2, recording_access_pb2
+from authz_service.api.v1 import (
+    decision_log_pb2,
+    facts_pb2,
+    policy_pb2,
+    recording_access_pb2,
+)
 from authz_service.cli.console_client import read_console
 from authz_service.cli.doctor_finding import Finding, bad, fine, odd
 from authz_service.cli.healthcheck import status_or_silence
@@ -13,8 +18,9 @@ from authz_service.cli.wording import counted
 from authz_service.identity.callers import LOOPBACK, CallersFileError, read_callers
 from authz_service.settings import Settings
 
-_PROTOS = (recording_access_pb2, facts_pb2, policy_pb2)
+_PROTOS = (recording_access_pb2, facts_pb2, policy_pb2, decision_log_pb2)
 _TIMEOUT_SECONDS = 1.0
+_LAST_PORT = 65535
 
 
 def grpc_address(settings: Settings) -> Finding:
@@ -56,6 +62,29 @@ def http_address(settings: Settings) -> Finding:
             "set AUTHZ_HTTP_LISTEN to another port",
         )
     return fine(name, f"this service answers at {address}")
+
+
+def worker_addresses(settings: Settings) -> Finding:
+    """Look whether each worker could serve HTTP at the port that is its own."""
+    name, count = "workers", settings.workers
+    if count == 1:
+        return fine(name, "one process, without workers")
+    host, _, base = settings.http_listen.rpartition(":")
+    if base == "0":
+        return fine(name, f"{count}, each at a port that is free")
+    if int(base) + count > _LAST_PORT:
+        what = f"AUTHZ_HTTP_LISTEN={settings.http_listen} leaves no ports for {count} workers"
+        return bad(name, what, "set AUTHZ_HTTP_LISTEN to a smaller port")
+    addresses = [f"{host}:{int(base) + number}" for number in range(1, count + 1)]
+    taken = [
+        address
+        for address in addresses
+        if not _is_free(address) and read_console(address, _TIMEOUT_SECONDS).silence
+    ]
+    if taken:
+        what = f"{', '.join(taken)} taken, and not by this service"
+        return bad(name, what, "set AUTHZ_HTTP_LISTEN to a port with free ones after it")
+    return fine(name, f"{count}, at {addresses[0]} to {addresses[-1].rpartition(':')[2]}")
 
 
 def callers(settings: Settings) -> Finding:

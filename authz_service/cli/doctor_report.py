@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from authz_service.cli.codes import ExitCode
+from authz_service.cli.doctor_decisions import decision_store
 from authz_service.cli.doctor_finding import Finding, Verdict, bad, fine
 from authz_service.cli.doctor_journal import journal
-from authz_service.cli.doctor_network import callers, grpc_address, http_address
+from authz_service.cli.doctor_network import (
+    callers,
+    grpc_address,
+    http_address,
+    worker_addresses,
+)
 from authz_service.cli.doctor_stores import disk, policy, registry
 from authz_service.cli.doctor_system import open_files, platform_found
 from authz_service.cli.failures import failure_of
@@ -21,9 +27,11 @@ Look = Callable[[Settings], Finding]
 _LOOKS: tuple[tuple[str, Look], ...] = (
     ("gRPC address", grpc_address),
     ("HTTP address", http_address),
+    ("workers", worker_addresses),
     ("registry", registry),
     ("journal", journal),
     ("disk", disk),
+    ("decision store", decision_store),
     ("policy", policy),
     ("callers", callers),
 )

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from authz_service.cli.codes import ExitCode
+from authz_service.cli.failure_kinds import OUR_KINDS
 from authz_service.cli.journal_hints import journal_hint
 from authz_service.pdp import errors
 
@@ -108,32 +109,6 @@ def _complain(line: str, colour: str | None) -> None:
     typer.secho(line, fg=None if os.environ.get("NO_COLOR") else colour, err=True)
 
 
-_OURS: tuple[tuple[type[errors.AuthzError], ExitCode, str, str], ...] = (
-    (errors.NotFoundError, ExitCode.ERROR, "NOT_FOUND", ""),
-    (errors.StateError, ExitCode.ERROR, "STATE", ""),
-    (errors.RevisionAheadError, ExitCode.ERROR, "REVISION_AHEAD", "wait for it, or ask for less"),
-    (
-        errors.FactsUnavailableError,
-        ExitCode.UNAVAILABLE,
-        "FACTS_UNAVAILABLE",
-        "check AUTHZ_REGISTRY_URL, or name the registry with --registry-url; see: authz doctor",
-    ),
-    (errors.JournalUnavailableError, ExitCode.UNAVAILABLE, "JOURNAL_UNAVAILABLE", ""),
-    (
-        errors.DecisionsUnavailableError,
-        ExitCode.UNAVAILABLE,
-        "DECISIONS_UNAVAILABLE",
-        "check AUTHZ_DECISIONS_URL, or name the store with --decisions-url",
-    ),
-    (
-        errors.PolicyNotReadyError,
-        ExitCode.UNAVAILABLE,
-        "POLICY_NOT_READY",
-        "see: authz policy validate",
-    ),
-)
-
-
 def _of_ours(error: errors.AuthzError) -> CommandError:
     """Return a deliberate error of this project as a message."""
     if isinstance(error, errors.InvalidRequestError):
@@ -145,7 +120,7 @@ def _of_ours(error: errors.AuthzError) -> CommandError:
         )
     if isinstance(error, errors.PolicyRefusedError):
         return policy_refused(error.problems)
-    for kind, code, reason, hint in _OURS:
+    for kind, code, reason, hint in OUR_KINDS:
         if isinstance(error, kind):
             what = str(error)
             return CommandError(what, code=code, reason=reason, hint=hint or _hint_of(error))
@@ -174,6 +149,12 @@ def located(problem: errors.PolicyProblem) -> str:
     return str(errors.PolicyRefusedError(problem)).removeprefix(": ")
 
 
+_ADDRESS_ERRORS = (
+    ("authz_service.server.listen", "ListenError"),
+    ("authz_service.console.http", "ConsoleAddressError"),
+)
+
+
 def _of_system(error: OSError) -> CommandError:
     """Return an error of the operating system as a message, with the file it is about."""
     words = (error.strerror or str(error) or type(error).__name__).lower()
@@ -184,7 +165,6 @@ def _of_system(error: OSError) -> CommandError:
 def _of_rooms(error: BaseException) -> CommandError | None:
     """Return an error that one room alone knows as a message; None for any other."""
     from authz_service.identity.callers import CallersFileError  # noqa: PLC0415  # on failure only
-    from authz_service.server.listen import ListenError  # noqa: PLC0415  # on failure only
     from authz_service.settings import SettingsError  # noqa: PLC0415  # on failure only
 
     if isinstance(error, SettingsError):
@@ -195,8 +175,10 @@ def _of_rooms(error: BaseException) -> CommandError | None:
         )  # fmt: skip
     if isinstance(error, CallersFileError):
         return CommandError(str(error), reason="CALLERS_FILE")
-    if isinstance(error, ListenError):
-        return CommandError(str(error), reason="LISTEN")
+    for module, name in _ADDRESS_ERRORS:
+        loaded = sys.modules.get(module)
+        if loaded is not None and isinstance(error, getattr(loaded, name)):
+            return CommandError(str(error), reason="LISTEN")
     app = sys.modules.get("authz_service.app")
     if app is not None and isinstance(error, app.StartError):
         return _of_start(error)

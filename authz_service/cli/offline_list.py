@@ -169,3 +169,6 @@ class _NoObserver:
 
     def listed(self, action: str, rows: int, candidates: int, seconds: float) -> None:
         """Count nothing."""
+
+    def alarmed(self, reason: str, action: str) -> None:
+        """Count nothing."""

@@ -32,7 +32,7 @@ def serve(  # noqa: PLR0913  # one flag for each setting
         typer.Option(
             metavar="HOST:PORT",
             envvar="AUTHZ_HTTP_LISTEN",
-            help="Serve /metrics and /healthz here.",
+            help="Serve /metrics and /healthz here; worker n: n ports on.",
             show_default="127.0.0.1:9464",
         ),
     ] = None,
@@ -146,6 +146,16 @@ def serve(  # noqa: PLR0913  # one flag for each setting
             show_default="168",
         ),
     ] = None,
+    workers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            rich_help_panel=_TUNING,
+            envvar="AUTHZ_WORKERS",
+            help="Processes that share the port, each with its own metrics.",
+            show_default="1",
+        ),
+    ] = None,
     reflection: Annotated[
         bool | None,
         typer.Option(
@@ -181,7 +191,7 @@ def serve(  # noqa: PLR0913  # one flag for each setting
 
     A flag goes before the environment variable of the same name.
     """
-    from authz_service import app  # noqa: PLC0415  # heavy
+    from authz_service import launch  # noqa: PLC0415  # heavy
     from authz_service.settings import load_settings  # noqa: PLC0415  # heavy
 
     settings = load_settings(
@@ -199,9 +209,10 @@ def serve(  # noqa: PLR0913  # one flag for each setting
             "facts_cache_entries": facts_cache_entries,
             "journal_segment_bytes": journal_segment_bytes,
             "journal_retention_hours": journal_retention_hours,
+            "workers": workers,
             "reflection": reflection,
             "log_format": log_format,
             "drain_seconds": drain_seconds,
         }
     )
-    raise typer.Exit(app.run(settings))
+    raise typer.Exit(launch.run(settings))

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from authz_service.audit.files import LocalFiles
 from authz_service.audit.opening import Orphan, take_orphan
 from authz_service.audit.segment import Origin
+from authz_service.audit.shipped import mark_shipped
 from authz_service.audit.store.engines import shown
 from authz_service.audit.store.failures import FailureKind, ShippingAlarmError, StoreFailureError
 from authz_service.audit.store.opening import open_store
@@ -63,6 +65,7 @@ def ship_journal(directory: str, overrides: dict[str, str | None], form: Format)
         orphan = _taken(Path(directory))
         try:
             shipped = _ship(orphan, url)
+            _mark(orphan, store)
         finally:
             orphan.lock.release()
     _report(orphan, shipped, store, form)
@@ -118,6 +121,17 @@ def _ship(orphan: Orphan, url: str) -> _Shipped:
     finally:
         work.leave()
     return shipped
+
+
+def _mark(orphan: Orphan, store: str) -> None:
+    """Have the journal itself say that all of it is in the store, so that nobody asks again."""
+    try:
+        mark_shipped(LocalFiles(), orphan.directory, orphan.position, store)
+    except OSError as error:
+        raise CommandError(
+            f"all is shipped, but {orphan.directory} could not be marked: {error.strerror}",
+            hint="make it writable, and run the command again",
+        ) from error
 
 
 def _stepped(work: Shipping) -> Shipment | None:

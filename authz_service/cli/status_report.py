@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
 
 from authz_service.cli.channel import connected
 from authz_service.cli.codes import ExitCode
-from authz_service.cli.console_client import ConsoleReading, read_console
+from authz_service.cli.console_client import ConsoleReading, WorkerReading, read_console
 from authz_service.cli.failures import CommandError
 from authz_service.cli.healthcheck import status_or_silence
 from authz_service.cli.options import Format
 from authz_service.cli.output import print_fields, print_json, print_line
 from authz_service.cli.remote_policy import active_policy, policy_fields
 from authz_service.cli.status_shipping import shipping_fields
-from authz_service.cli.wording import START
+from authz_service.cli.wording import START, counted
 
 _JOURNAL = {
     "records": "authz_journal_written_records_total",
@@ -23,6 +24,8 @@ _JOURNAL = {
     "failures": "authz_journal_failures_total",
     "pending": "authz_journal_pending",
 }
+_ATTEMPTS = 4
+_Answer = TypeVar("_Answer")
 _SINGULAR = {"records": "record", "batches": "batch", "bytes": "byte", "failures": "failure"}
 
 
@@ -61,17 +64,51 @@ def report_status(
 
 def _overview(address: str, http_address: str, timeout_seconds: float) -> Overview:
     """Ask the service for all that it says of itself."""
-    health, silence = status_or_silence(address, timeout_seconds)
-    if silence:
+    console = read_console(http_address, timeout_seconds)
+    attempts = _ATTEMPTS if console.workers else 1
+    health, silence = _first_answer(
+        lambda: status_or_silence(address, timeout_seconds), attempts=attempts
+    )
+    if silence and not console.workers:
         unasked = ConsoleReading(silence=silence)
         return Overview(address, health, silence, unasked, None, silence)
-    console = read_console(http_address, timeout_seconds)
+    policy, policy_silence = None, silence
+    if not silence:
+        policy, policy_silence = _first_answer(
+            lambda: _policy_or_silence(address, timeout_seconds), attempts=attempts
+        )
+    return Overview(address, _of_all(health, console), "", console, policy, policy_silence)
+
+
+def _first_answer(ask: Callable[[], tuple[_Answer, str]], *, attempts: int) -> tuple[_Answer, str]:
+    """Return the first answer without a silence, or the last silence.
+
+    Each attempt has a connection of its own: of several workers it may reach another one.
+    """
+    answer, silence = ask()
+    while silence and (attempts := attempts - 1) > 0:
+        answer, silence = ask()
+    return answer, silence
+
+
+def _policy_or_silence(address: str, timeout_seconds: float) -> tuple[dict[str, Any] | None, str]:
+    """Return the policy in force and an empty text, or None and why it is not told."""
     try:
         with connected(address, timeout_seconds) as service:
-            policy, policy_silence = active_policy(service), ""
+            return active_policy(service), ""
     except CommandError as failed:
-        policy, policy_silence = None, _silence_of_policy(failed)
-    return Overview(address, health, "", console, policy, policy_silence)
+        return None, _silence_of_policy(failed)
+
+
+def _of_all(health: str, console: ConsoleReading) -> str:
+    """Return the health of the service; of several workers, one that serves is enough.
+
+    Over gRPC one worker has answered for itself, and the next call may go to another.
+    """
+    if not console.workers:
+        return health
+    serving = any(worker.state == "serving" for worker in console.workers)
+    return "SERVING" if serving else "NOT_SERVING"
 
 
 def _silence_of_policy(failed: CommandError) -> str:
@@ -98,6 +135,7 @@ def _document(overview: Overview) -> dict[str, Any]:
         "journal": _journal(console),
         "shipping": console.shipping,
         "decisions": console.whole("authz_decisions_total"),
+        "workers": [asdict(worker) for worker in console.workers],
         "silent": [why for why in (console.silence, overview.policy_silence) if why],
     }
 
@@ -116,6 +154,7 @@ def _fields(overview: Overview) -> list[tuple[str, str]]:
     """Return the overview as names and values."""
     console = overview.console
     fields = [("in the way", f"{part}: {why}") for part, why in console.reasons.items()]
+    fields += [(f"worker {worker.number}", _worker_sentence(worker)) for worker in console.workers]
     if overview.policy is not None:
         fields += policy_fields(overview.policy)
     else:
@@ -125,10 +164,32 @@ def _fields(overview: Overview) -> list[tuple[str, str]]:
     return [
         *fields,
         ("facts revision", _shown(console.whole("authz_facts_revision"))),
-        ("decisions", f"{_shown(console.whole('authz_decisions_total'))} since the start"),
-        ("journal", f"{_journal_sentence(_journal(console))} since the start"),
+        ("decisions", f"{_shown(console.whole('authz_decisions_total'))} {_since(console)}"),
+        ("journal", f"{_journal_sentence(_journal(console))} {_since(console)}"),
         *shipping_fields(console.shipping),
     ]
+
+
+def _since(console: ConsoleReading) -> str:
+    """Return since when there was counted, and of which workers nothing is known."""
+    if not console.workers:
+        return "since the start"
+    silent = [str(worker.number) for worker in console.workers if worker.silence]
+    without = f", without worker {', '.join(silent)}" if silent else ""
+    return f"since each worker's own start{without}"
+
+
+def _worker_sentence(worker: WorkerReading) -> str:
+    """Return how a worker is, in words."""
+    words = [worker.state.upper()]
+    words += [f"{part}: {why}" for part, why in worker.reasons.items()]
+    if worker.http_address:
+        words.append(f"metrics at {worker.http_address}")
+    if worker.restarts:
+        words.append(counted(worker.restarts, "restart"))
+    if worker.silence and worker.http_address:
+        words.append(f"counts not known: {worker.silence}")
+    return ", ".join(words)
 
 
 def _journal_sentence(counts: dict[str, int | None]) -> str:

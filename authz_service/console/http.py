@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -35,7 +36,7 @@ class ConsoleAddressError(Exception):
 class Console:
     """Serves ``GET /metrics`` and ``GET /healthz`` on the service's own event loop."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # every word it has
         self,
         address: str,
         *,
@@ -43,17 +44,34 @@ class Console:
         content_type: str,
         health: HealthReading,
         details: DetailsReading = dict,
+        serving: Callable[[], bool] | None = None,
+        pages: Mapping[str, Callable[[], Any]] | None = None,
     ) -> None:
-        """Serve at *address*, a loopback address and a port."""
+        """Serve at *address*, a loopback address and a port.
+
+        Args:
+            address: Where.
+            metrics: What ``/metrics`` shows.
+            content_type: The form that it has.
+            health: What ``/healthz`` shows.
+            details: What ``/healthz`` shows beside it.
+            serving: Whether it serves; by default where nothing stands in the way.
+            pages: What else is shown as JSON, by path.
+        """
         self._metrics = metrics
         self._content_type = content_type
         self._health = health
         self._details = details
+        self._is_serving = serving or (lambda: not health())
         host, _, port = address.rpartition(":")
         self._address = (host.strip("[]"), int(port))
         routes = [
             Route("/metrics", self._serve_metrics, methods=["GET"]),
             Route("/healthz", self._serve_health, methods=["GET"]),
+            *(
+                Route(path, _json_page(read), methods=["GET"])
+                for path, read in (pages or {}).items()
+            ),
         ]
         self._server = _QuietServer(
             uvicorn.Config(
@@ -98,10 +116,15 @@ class Console:
 
     async def _serve_health(self, _request: Request) -> Response:
         """Answer 200 where questions can be answered, 503 with what stands in the way."""
-        reasons = dict(self._health())
-        status = "NOT_SERVING" if reasons else "SERVING"
+        reasons, is_serving = dict(self._health()), self._is_serving()
+        status = "SERVING" if is_serving else "NOT_SERVING"
         said = {"status": status, "reasons": reasons, **self._details()}
-        return JSONResponse(said, status_code=503 if reasons else 200)
+        return JSONResponse(said, status_code=200 if is_serving else 503)
+
+
+def _json_page(read: Callable[[], Any]) -> Callable[[Request], Response]:
+    """Return what answers with what is *read* at each request."""
+    return lambda _request: JSONResponse(read())
 
 
 def _bound(address: tuple[str, int]) -> socket.socket:

@@ -130,9 +130,16 @@ async def _show(console: Console, address: str) -> None:
     program = authz.relative_to(Path.cwd()) if authz.is_relative_to(Path.cwd()) else authz
     for call in CALLS:
         arguments = ["check", call.subject_id, call.recording_id, "--address", address]
-        console.print(
-            f"  {shlex.join([str(program), *arguments])}", soft_wrap=True, highlight=False
-        )
+        _print_command(console, program, arguments)
+    console.print("\nSee what a patient is shown, and what was decided about that patient:\n")
+    patient = CALLS[0].subject_id
+    for arguments in (["list", patient], ["decisions", "list", "--patient", patient]):
+        _print_command(console, program, [*arguments, "--address", address])
+
+
+def _print_command(console: Console, program: Path, arguments: list[str]) -> None:
+    """Print one command to try."""
+    console.print(f"  {shlex.join([str(program), *arguments])}", soft_wrap=True, highlight=False)
 
 
 def _request(call: Call) -> pb.CheckAccessRequest:

@@ -131,7 +131,7 @@ class FactsCache:
 
     async def facts_for(self, questions: Sequence[FactsQuestion], at_least: int) -> Sequence[Facts]:
         begun, seconds = self._monotonic(), self.bounds.timeout_seconds
-        if self._entries.revision >= at_least and self._looked_since(begun):
+        if self._looked_since(begun) and self._entries.revision >= at_least:
             facts = self._held(questions)
             if facts is not None:
                 self._answered += len(facts)

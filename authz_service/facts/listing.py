@@ -93,8 +93,9 @@ class CandidateLists:
         )
 
     async def _read(self, read: Callable[[PageQuestion], Answer], question: PageQuestion) -> Answer:
-        """Return what *read* returns on a thread of the lists' own."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, read, question)
+        """Return what *read* returns on a thread of the lists' own, or did on the spot."""
+        reading = self._threads.submit(read, question)
+        return reading.result() if reading.done() else await asyncio.wrap_future(reading)
 
 
 def _page_of(found: Candidates, facts: Sequence[Facts]) -> CandidatePage:

@@ -20,7 +20,7 @@ from authz_service.operations.ports import (
     Journal,
 )
 from authz_service.operations.read_decisions import LOG_TOKENS, ReadDecisions
-from authz_service.operations.reload_policy import ReloadPolicy
+from authz_service.operations.reload_policy import Reload
 from authz_service.operations.write_facts import FactsObserver, WriteFacts
 
 
@@ -33,7 +33,7 @@ class Plugs:
     """What the operations share."""
 
     active_policy: ActivePolicy
-    reload_policy: ReloadPolicy
+    reload_policy: Reload
     facts: FactsSource
     candidates: CandidateSource
     registry: FactsRegistry
@@ -56,7 +56,7 @@ class Operations:
     registry: FactsRegistry
     read_decisions: ReadDecisions
     active_policy: ActivePolicy
-    reload_policy: ReloadPolicy
+    reload_policy: Reload
     journal: Journal
     clock: Clock
 

@@ -89,9 +89,8 @@ class BatchCheckAccess:
             RevisionAheadError: The registry has not reached *at_least*.
             JournalUnavailableError: The records could not be written, so there is no answer.
         """
-        ruleset = self._policy.ruleset
         facts = await self._load(requests, at_least)
-        now = self._clock.now()
+        ruleset, now = self._policy.ruleset, self._clock.now()
         revision = next(iter(facts.values())).revision if facts else self._facts.revision
         records = []
         for request in requests:
@@ -119,12 +118,19 @@ class BatchCheckAccess:
     async def _load(
         self, requests: Sequence[AccessRequest | None], at_least: int
     ) -> dict[tuple[str, str], Facts]:
-        """Return the facts for every question, each asked for once, all at one revision."""
+        """Return the facts for every question, each asked for once, all at one revision.
+
+        They are fresh at a moment at which the policy is not held.
+        """
         pairs = list(
             dict.fromkeys((x.subject_id, x.recording_id) for x in requests if x is not None)
         )
         questions = [FactsQuestion(*pair) for pair in pairs]
-        return dict(zip(pairs, await self._facts.facts_for(questions, at_least), strict=True))
+        while True:
+            await self._policy.let_go()
+            facts = await self._facts.facts_for(questions, at_least)
+            if self._policy.held is None:
+                return dict(zip(pairs, facts, strict=True))
 
     def _count(self, records: Sequence[DecisionRecord]) -> None:
         """Count what was decided."""

@@ -15,6 +15,7 @@ from authz_service.operations.ports import (
 )
 from authz_service.operations.records import CallContext, DecisionRecord
 from authz_service.pdp.decide import decide
+from authz_service.pdp.facts import Facts
 from authz_service.pdp.model import AccessRequest
 
 NewId = Callable[[], str]
@@ -59,12 +60,11 @@ class CheckAccess:
             RevisionAheadError: The registry has not reached *at_least*.
             JournalUnavailableError: The record could not be written, so there is no answer.
         """
-        ruleset = self._policy.ruleset
         question = FactsQuestion(request.subject_id, request.recording_id)
         facts = self._facts.cached(question, at_least)
-        if facts is None:
-            (facts,) = await self._facts.facts_for((question,), at_least)
-        now = self._clock.now()
+        if facts is None or self._policy.held is not None:
+            facts = await self._awaited(question, at_least)
+        ruleset, now = self._policy.ruleset, self._clock.now()
         decision = decide(request, facts, ruleset, now)
         elapsed = (perf_counter_ns() - started_ns) // 1000
         record = DecisionRecord(
@@ -82,3 +82,11 @@ class CheckAccess:
             decision.effect, decision.reason, request.action, elapsed / 1_000_000
         )
         return record
+
+    async def _awaited(self, question: FactsQuestion, at_least: int) -> Facts:
+        """Return facts that are fresh at a moment at which the policy is not held."""
+        while True:
+            await self._policy.let_go()
+            (facts,) = await self._facts.facts_for((question,), at_least)
+            if self._policy.held is None:
+                return facts

@@ -12,8 +12,9 @@ from typing import NamedTuple, Protocol
 
 from authz_service.operations.active_policy import ActivePolicy
 from authz_service.operations.check_access import NewId
+from authz_service.operations.judging import Row
 from authz_service.operations.lists import ListKey, ListRequest
-from authz_service.operations.page_filling import Page, PageFilling, Row
+from authz_service.operations.page_filling import Page, PageFilling
 from authz_service.operations.page_tokens import (
     PageTokens,
     QuestionPart,
@@ -38,6 +39,13 @@ class ListObserver(Protocol):
 
     def listed(self, action: str, rows: int, candidates: int, seconds: float) -> None:
         """Count a page of *rows*, for which *candidates* were judged, after *seconds*.
+
+        Must not raise or block.
+        """
+        ...
+
+    def alarmed(self, reason: str, action: str) -> None:
+        """Count a candidate that was denied for a *reason* that somebody has to hear of.
 
         Must not raise or block.
         """
@@ -132,6 +140,8 @@ class ListRecordings:
         rows = tuple(self._presented(row, record) for row in page.rows)
         await self._journal.append((record, *(row.record for row in rows)))
         self._observer.listed(request.action, len(rows), page.considered, elapsed / 1_000_000)
+        for reason in page.alarms:
+            self._observer.alarmed(reason, request.action)
         return ListOutcome(record, rows, self._token(page, question))
 
     async def _filled(
@@ -139,10 +149,11 @@ class ListRecordings:
     ) -> tuple[Ruleset, Page]:
         """Return the page after *after* with the ruleset in force when it was judged.
 
-        Where another has been put in force on the way, it begins again: which candidates there
-        are goes by the rules as well.
+        Where another has been put in force on the way, or is about to be, it begins again: which
+        candidates there are goes by the rules as well.
         """
         while True:
+            await self._policy.let_go()
             ruleset = self._policy.ruleset
             page = await PageFilling(
                 request,
@@ -152,7 +163,7 @@ class ListRecordings:
                 clock=self._clock,
                 at_least=at_least,
             ).filled(after)
-            if self._policy.ruleset is ruleset:
+            if self._policy.ruleset is ruleset and self._policy.held is None:
                 return ruleset, page
 
     def _presented(self, row: Row, page: ListRecord) -> ListedRow:

@@ -1,50 +1,38 @@
 """One page of a list: candidates judged in chunks until the page is full or there are no more.
 
-What is returned was judged together, on one state of the facts and at one instant. Where several
-chunks were needed, all rows are judged once more at the end, and the page is filled on in place of
-those that have been closed in between.
+What is returned was judged on one state of the facts and at one instant, by walking all chunks at
+one revision. Where the registry moves on between two chunks the walk begins again, with all that
+has been walked so far in one chunk, and is given up after a few times.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from authz_service.operations.lists import (
-    CandidatePage,
-    CandidateQuestion,
-    ListKey,
-    ListRequest,
-)
-from authz_service.operations.ports import CandidateSource, Clock, FactsQuestion, FactsSource
-from authz_service.pdp.decide import decide
+from authz_service.operations.judging import Judging, Row
+from authz_service.operations.lists import CandidatePage, ListKey, ListRequest
+from authz_service.operations.ports import CandidateSource, Clock, FactsSource
 from authz_service.pdp.errors import FactsUnavailableError, RevisionAheadError
-from authz_service.pdp.facts import Facts
-from authz_service.pdp.model import AccessRequest, Decision, Effect, Instant, Reason
+from authz_service.pdp.model import Instant, Reason
 from authz_service.pdp.ruleset import Ruleset
-from authz_service.pdp.situation import impossible_conditions
 
+FEWEST_CANDIDATES = 16
+"""The fewest that are asked for at once."""
 MOST_CANDIDATES = 640
-"""The most that are asked for at once."""
+"""The most that are asked for at once as long as the registry stands still."""
+MOST_AT_ONE_REVISION = 20_480
+"""The most that are asked for at once where it does not."""
 LOOK_AHEAD = 1000
 """How many candidates are judged in search of one row more than the page has."""
+STRETCH = 64
+"""How many candidates are judged before others have their turn: for about as long as a check."""
+WALKS = 3
+"""How often candidates are walked for one page."""
 
-_FEWEST_CANDIDATES = 16
-_NO_RECORDING = ""
-
-
-class Row(NamedTuple):
-    """A recording that is on the page.
-
-    Attributes:
-        key: Where it stands.
-        request: The question about it.
-        decision: The ALLOW.
-    """
-
-    key: ListKey
-    request: AccessRequest
-    decision: Decision
+ALARMING = frozenset({Reason.PATIENT_BOUNDARY, Reason.FACTS_CONFLICT})
+"""Denials that somebody has to hear of, though nobody asked about the recording by name."""
 
 
 class Page(NamedTuple):
@@ -56,6 +44,7 @@ class Page(NamedTuple):
         is_last: Whether no row follows.
         evaluated_at: The instant at which they were judged.
         facts_revision: The state of the registry on which they rest.
+        alarms: Why candidates were denied, as far as it is among `ALARMING`.
     """
 
     rows: Sequence[Row]
@@ -63,6 +52,7 @@ class Page(NamedTuple):
     is_last: bool
     evaluated_at: Instant
     facts_revision: int
+    alarms: Sequence[Reason] = ()
 
 
 class PageFilling:
@@ -85,31 +75,27 @@ class PageFilling:
     ) -> None:
         """Judge by *ruleset*; the facts are at *at_least* or later."""
         self._page_size = request.page_size
-        self._template = _template(request)
-        self._subject_id, _, *self._circumstances = self._template
-        self._ruleset = ruleset
+        self._judging = Judging(request, ruleset)
         self._facts = facts
         self._candidates = candidates
         self._clock = clock
         self._at_least = self._revision = at_least
         self._now = clock.now()
-        self._question = self._question_for(request)
-        self._limit = max(_FEWEST_CANDIDATES, request.page_size + request.page_size // 4 + 1)
-        self._chunk = CandidatePage((), (), is_last=False, revision=at_least)
-        self._position = 0
-        self._chunks = self._considered = self._looked_ahead = 0
-        self._rows: list[Row] = []
+        self._question = self._judging.question(self._now)
+        self._limit = max(FEWEST_CANDIDATES, request.page_size + request.page_size // 8 + 1)
+        self._begin()
 
     async def filled(self, after: ListKey | None) -> Page:
         """Return the page that begins after the row of key *after*.
 
         Raises:
             PolicyNotReadyError: The policy cannot be evaluated.
-            FactsUnavailableError: The registry is not to be relied on.
+            FactsUnavailableError: The registry is not to be relied on, or changes faster than the
+                page can be put together.
             RevisionAheadError: The registry has not reached the revision asked for.
         """
         try:
-            await self._fill(after)
+            await self._walk_at_one_revision(after)
         except RevisionAheadError as ahead:
             if ahead.wanted <= self._at_least:
                 raise
@@ -120,6 +106,7 @@ class PageFilling:
             self._has_ended and len(self._rows) <= self._page_size,
             self._now,
             self._revision,
+            self._alarms,
         )
 
     @property
@@ -133,104 +120,84 @@ class PageFilling:
         """Whether every candidate has been judged."""
         return self._chunk.is_last and self._position >= len(self._chunk.keys)
 
-    async def _fill(self, after: ListKey | None) -> None:
-        """Judge candidates, and where they came in chunks all rows together at the end."""
-        await self._look_on(after)
-        while self._chunks > 1:
-            await self._judge_together()
-            if self._has_enough or self._has_ended:
-                break
-            await self._look_on(after)
+    def _begin(self) -> None:
+        """Forget what has been walked."""
+        self._chunk = CandidatePage((), (), is_last=False, revision=self._revision)
+        self._position = self._asked_for = self._considered = self._looked_ahead = 0
+        self._has_paused = False
+        self._rows: list[Row] = []
+        self._alarms: list[Reason] = []
 
-    async def _look_on(self, after: ListKey | None) -> None:
-        """Judge candidates until there are enough rows, or no more candidates."""
+    async def _walk_at_one_revision(self, after: ListKey | None) -> None:
+        """Walk candidates, and again where the registry moved on in the middle.
+
+        What was walked in vain comes in one chunk then, and its facts are held by now. The last
+        time nothing else has its turn while a chunk is judged.
+        """
+        for walk in range(1, WALKS + 1):
+            if await self._walk(after, pausing=walk < WALKS):
+                return
+            self._limit = min(MOST_AT_ONE_REVISION, 4 * self._asked_for)
+            self._begin()
+        raise FactsUnavailableError("it changes faster than a page can be put together")
+
+    async def _walk(self, after: ListKey | None, *, pausing: bool) -> bool:
+        """Judge candidates until there are enough rows, or no more candidates.
+
+        Return whether all of it rests on one state, which a young look has found.
+        """
         while not (self._has_enough or self._has_ended):
             if self._position >= len(self._chunk.keys):
-                await self._next_chunk(self._chunk.keys[-1] if self._chunk.keys else after)
-            self._judge_chunk()
+                last = self._chunk.keys[-1] if self._chunk.keys else after
+                if not await self._next_chunk(last):
+                    return False
+            self._judge_stretch(STRETCH if pausing else len(self._chunk.keys))
+            if pausing and self._position < len(self._chunk.keys) and not self._has_enough:
+                self._has_paused = True
+                await asyncio.sleep(0)
+        return not self._has_paused or await self._is_still_so()
 
-    async def _next_chunk(self, after: ListKey | None) -> None:
-        """Take the candidates that follow; none where nothing is open to the subject."""
+    async def _next_chunk(self, after: ListKey | None) -> bool:
+        """Take the candidates that follow; none where nothing is open to the subject.
+
+        Return whether they are of the same state as those before them.
+        """
+        is_first = not self._asked_for
         chunk = await self._candidates.candidates(
             self._question, after=after, limit=self._limit, at_least=self._revision
         )
-        self._limit = min(MOST_CANDIDATES, self._limit * 2)
-        self._chunks += 1
-        self._position = 0
+        self._asked_for += self._limit
+        self._limit = max(self._limit, min(MOST_CANDIDATES, self._limit * 2))
+        is_same = is_first or chunk.revision == self._revision
         self._revision = chunk.revision
-        self._now = self._clock.now()
-        if not chunk.keys or self._is_closed(chunk.facts[0]):
+        self._position = 0
+        self._has_paused = False
+        if is_first:
+            self._now = self._clock.now()
+        if not chunk.keys or self._judging.is_closed(chunk.facts[0], self._now):
             chunk = CandidatePage((), (), is_last=True, revision=chunk.revision)
         self._chunk = chunk
+        return is_same
 
-    def _judge_chunk(self) -> None:
-        """Judge what is left of the chunk, as far as rows are needed."""
+    async def _is_still_so(self) -> bool:
+        """Whether a look that is young, now that all is judged, finds the state of the facts."""
+        await self._facts.facts_for((), self._revision)
+        is_same = self._facts.revision == self._revision
+        self._revision = self._facts.revision
+        return is_same
+
+    def _judge_stretch(self, most: int) -> None:
+        """Judge at most that many candidates of the chunk, as far as rows are needed."""
         facts, keys = self._chunk.facts, self._chunk.keys
-        while self._position < len(keys) and not self._has_enough:
-            row = self._judged(keys[self._position], facts[self._position])
+        end = min(len(keys), self._position + most)
+        while self._position < end and not self._has_enough:
+            judged = self._judging.judged(keys[self._position], facts[self._position], self._now)
             self._position += 1
             self._considered += 1
-            if row is not None:
-                self._rows.append(row)
-            elif len(self._rows) == self._page_size:
+            if isinstance(judged, Row):
+                self._rows.append(judged)
+                continue
+            if len(self._rows) == self._page_size:
                 self._looked_ahead += 1
-
-    async def _judge_together(self) -> None:
-        """Judge all rows once more, on one state of the facts and at one instant."""
-        if not self._rows:
-            return
-        questions = [
-            FactsQuestion(row.request.subject_id, row.key.recording_id) for row in self._rows
-        ]
-        known = await self._facts.facts_for(questions, self._revision)
-        self._revision = known[0].revision
-        self._now = self._clock.now()
-        judged = [
-            self._judged(row.key, facts) for row, facts in zip(self._rows, known, strict=True)
-        ]
-        self._rows = [row for row in judged if row is not None]
-
-    def _judged(self, key: ListKey, facts: Facts) -> Row | None:
-        """Return the row of a candidate; None where it is denied or no longer what is asked for."""
-        request = AccessRequest._make((self._subject_id, key.recording_id, *self._circumstances))
-        decision = decide(request, facts, self._ruleset, self._now)
-        if decision.effect is not Effect.ALLOW or facts.recording is None:
-            return None
-        asked_for = self._question.patient_id in (None, decision.patient_id)
-        stands_there = facts.recording.recording.entity.created_at == key.created_at
-        return Row(key, request, decision) if asked_for and stands_there else None
-
-    def _is_closed(self, facts: Facts) -> bool:
-        """Whether every recording is denied for what is known of the subject alone.
-
-        Asked of no recording, what is denied for another reason than that there is none would be
-        denied of each: an unknown or closed account, or a containment that names no recordings.
-        """
-        nothing = facts._replace(recording=None, patient=None)
-        decision = decide(self._template, nothing, self._ruleset, self._now)
-        return decision.reason is not Reason.RECORDING_UNKNOWN
-
-    def _question_for(self, request: ListRequest) -> CandidateQuestion:
-        """Return which recordings have to be judged."""
-        impossible = impossible_conditions(self._template, self._now)
-        return CandidateQuestion(
-            request.subject_id,
-            self._ruleset.open_relations(request.action, request.purpose_of_use, impossible),
-            request.patient_id,
-            request.created_from,
-            request.created_to,
-        )
-
-
-def _template(request: ListRequest) -> AccessRequest:
-    """Return the question about no recording, out of which that about each is made."""
-    return AccessRequest(
-        request.subject_id,
-        _NO_RECORDING,
-        request.action,
-        request.purpose_of_use,
-        request.tenant_id,
-        request.assurance,
-        request.authenticated_at,
-        request.matter_id,
-    )
+            if judged in ALARMING:
+                self._alarms.append(judged)

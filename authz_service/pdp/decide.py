@@ -32,11 +32,17 @@ _ASSURED = frozenset({Condition.MFA, Condition.RECENT_AUTHENTICATION})
 _ONLY_ASSURANCE = (Obstacle.ASSURANCE,)
 
 
-def decide(request: AccessRequest, facts: Facts, ruleset: Ruleset, now: Instant) -> Decision:
+def decide(
+    request: AccessRequest, facts: Facts, ruleset: Ruleset, now: Instant, *, explain: bool = True
+) -> Decision:
     """Judge *request* in the light of *facts* under *ruleset* at *now*. Pure and total.
 
     What binds every policy comes first, then the policy, then what binds every ALLOW. Without a
     matching ALLOW rule the answer is DENY.
+
+    Without *explain* a denial by the policy is not searched for what would have turned it: its
+    reason says only that a rule denied, or that none matched, and it obliges to nothing. All
+    else is the same, the effect always: the search begins after it is known.
 
     Raises:
         PolicyNotReadyError: The ruleset could not be evaluated.
@@ -50,9 +56,10 @@ def decide(request: AccessRequest, facts: Facts, ruleset: Ruleset, now: Instant)
     evidence = tuple(relations.evidence.items())
     match = ruleset.match(situation)
     if match is None or match.effect is Effect.DENY:
-        reason = _nearest_reason(request, facts, ruleset, now, situation, relations) or (
-            Reason.NO_RULE_MATCHED if match is None else Reason.RULE_DENIED
-        )
+        reason = Reason.NO_RULE_MATCHED if match is None else Reason.RULE_DENIED
+        if explain:
+            nearest = _nearest_reason(request, facts, ruleset, now, situation, relations)
+            reason = nearest or reason
         rule = match.rule if match else None
         obligations = (STEP_UP,) if reason is Reason.STEP_UP_REQUIRED else ()
         return Decision(Effect.DENY, reason, rule, obligations, patient_id, situation, evidence)

@@ -41,9 +41,9 @@ class CallerNotAllowedError(AuthzError):
 class NotFoundError(AuthzError):
     """Something that was named does not exist."""
 
-    def __init__(self, what: str) -> None:
-        """Keep *what* does not exist."""
-        super().__init__(f"{what} does not exist")
+    def __init__(self, what: str, why: str = "does not exist") -> None:
+        """Keep *what* there is none of, and how that is said."""
+        super().__init__(f"{what} {why}")
 
 
 class RevisionAheadError(AuthzError):

@@ -112,6 +112,8 @@ class RecordingFacts:
         attribution: Whose it is by these facts.
         ownership: The facts that name the patient. Made once, because most checks that are
             allowed are allowed to the owner.
+        attended: The attendance, as a record names it, if known. Made once too, for those who
+            attended and list what they attended.
     """
 
     recording: Fact[Recording]
@@ -120,12 +122,14 @@ class RecordingFacts:
     grants: tuple[Fact[Grant], ...]
     attribution: Attribution
     ownership: tuple[Evidence, ...] = field(init=False, repr=False, compare=False)
+    attended: Evidence | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Name the facts that name the patient."""
         witnesses = (self.recording, self.consultation, self.attendance)
         ownership = tuple(fact.evidence for fact in witnesses if fact is not None)
         object.__setattr__(self, "ownership", ownership)
+        object.__setattr__(self, "attended", ownership[-1] if self.attendance else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,15 +83,16 @@ def _by_taking_part(
     subject_id = subject.subject.id
     if subject_id == patient.subject.id:
         found.evidence[Relation.OWNER] = recording.ownership
-    if recording.attendance is None:
+    attendance, attended = recording.attendance, recording.attended
+    if attendance is None or attended is None:
         return
-    for participant in recording.attendance.entity.participants:
+    for participant in attendance.entity.participants:
         if participant.subject_id != subject_id or participant.kind is ParticipantKind.PATIENT:
             continue
         if participant.kind is ParticipantKind.CLINICIAN:
-            found.add(Relation.ATTENDING, recording.attendance.evidence)
+            found.add(Relation.ATTENDING, attended)
         else:
-            found.add(Relation.OTHER_PARTICIPANT, recording.attendance.evidence)
+            found.add(Relation.OTHER_PARTICIPANT, attended)
 
 
 def _by_custody(found: Relations, subject: SubjectFacts, recording: RecordingFacts) -> None:

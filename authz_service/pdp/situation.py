@@ -65,9 +65,11 @@ def roles_of(subject: Subject, now: Instant) -> frozenset[str]:
     if not subject.roles:
         return by_kind
     return by_kind.union(
-        assigned.role
-        for assigned in subject.roles
-        if in_force(assigned.valid_from, assigned.valid_to, now)
+        [
+            assigned.role
+            for assigned in subject.roles
+            if in_force(assigned.valid_from, assigned.valid_to, now)
+        ]
     )
 
 

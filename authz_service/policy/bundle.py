@@ -6,7 +6,9 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+from authz_service.pdp.errors import PolicyProblem
 from authz_service.policy.case_files import Case, parse_cases
 from authz_service.policy.directory import (
     CASES,
@@ -42,15 +44,43 @@ class Bundle:
     cases: tuple[Case, ...]
 
 
+class BundleFiles(NamedTuple):
+    """What a directory held when it was read, for whoever parses it, here or elsewhere.
+
+    Attributes:
+        files: The files that take part, sorted by name.
+        problems: What could not be read, or is none of a bundle's files.
+    """
+
+    files: tuple[BundleFile, ...]
+    problems: tuple[PolicyProblem, ...] = ()
+
+
+def read_files(directory: Path, *, read: Reader = read_regular_file) -> BundleFiles:
+    """Return the files of the bundle in *directory*, every one read once, none parsed."""
+    findings = Findings()
+    return BundleFiles(read_directory(directory, findings, read), findings.problems())
+
+
 def read_bundle(directory: Path, *, read: Reader = read_regular_file) -> Bundle:
     """Return the bundle in *directory*, every file read once.
 
     Raises:
         PolicyRefusedError: The directory or a file has defects; it holds all of them.
     """
+    return parse_files(read_files(directory, read=read))
+
+
+def parse_files(read: BundleFiles) -> Bundle:
+    """Return the bundle that was *read*.
+
+    Raises:
+        PolicyRefusedError: The directory or a file has defects; it holds all of them.
+    """
     findings = Findings()
-    files = read_directory(directory, findings, read)
-    return _parse(files, findings)
+    for problem in read.problems:
+        findings.add(problem)
+    return _parse(read.files, findings)
 
 
 def parse_bundle(files: Iterable[BundleFile]) -> Bundle:

@@ -34,6 +34,8 @@ MAX_REMEMBERED = 65_536
 _EFFECTS = {"allow": Effect.ALLOW, "deny": Effect.DENY}
 _CASBIN_LOGGERS = ("casbin", "casbin.enforcer", "casbin.policy", "casbin.role")
 
+_Asked = tuple[Action, PurposeOfUse, frozenset[Condition]]
+
 _EVALUATION = threading.Lock()
 """Held while Casbin evaluates, by whichever ruleset: it parses its matcher each time, and CPython
 3.11's parser counts its depth for all threads together.
@@ -60,6 +62,7 @@ class CasbinRuleset:
         self._words: dict[str, frozenset[str]] = {}
         self._when: dict[str, When] = {}
         self._verdicts: dict[Situation, RuleMatch | None] = {}
+        self._open: dict[_Asked, frozenset[Relation]] = {}
         rows = [self._row(rule) for rule in bundle.rules]
         try:
             self._enforcer = self._enforcer_of(rows)
@@ -80,8 +83,15 @@ class CasbinRuleset:
     def open_relations(
         self, action: Action, purpose_of_use: PurposeOfUse, impossible: frozenset[Condition]
     ) -> frozenset[Relation]:
-        """Return the relations through which a rule may allow; see `Ruleset`."""
-        return open_relations(self._rules, action, purpose_of_use, impossible)
+        """Return the relations through which a rule may allow; see `Ruleset`.
+
+        Remembered: all three come from closed sets, so there are few.
+        """
+        asked = action, purpose_of_use, impossible
+        known = self._open.get(asked)
+        if known is None:
+            known = self._open[asked] = open_relations(self._rules, *asked)
+        return known
 
     def _remember(self, situation: Situation) -> RuleMatch | None:
         """Evaluate *situation* and keep the verdict."""

@@ -7,7 +7,13 @@ from pathlib import Path
 from authz_service.operations.ports import LoadedPolicy
 from authz_service.pdp.errors import PolicyNotReadyError, PolicyProblem, PolicyRefusedError
 from authz_service.pdp.model import Action, PurposeOfUse, Situation
-from authz_service.policy.bundle import Bundle, read_bundle
+from authz_service.policy.bundle import (
+    Bundle,
+    BundleFiles,
+    parse_files,
+    read_bundle,
+    read_files,
+)
 from authz_service.policy.casbin_ruleset import CasbinRuleset
 from authz_service.policy.cases import Trial, try_cases
 
@@ -25,7 +31,21 @@ class BundleSource:
         self._directory = directory
 
     def load(self) -> LoadedPolicy:
-        bundle = read_bundle(self._directory)
+        return FilesSource(read_files(self._directory)).load()
+
+
+class FilesSource:
+    """A bundle that was read before, by this process or another. Implements `PolicySource`.
+
+    Stateless, so it may be used from any thread.
+    """
+
+    def __init__(self, read: BundleFiles) -> None:
+        """Take what was *read*."""
+        self._read = read
+
+    def load(self) -> LoadedPolicy:
+        bundle = parse_files(self._read)
         ruleset = compiled(bundle)
         trial = try_cases(bundle, ruleset)
         if trial.failures:

@@ -110,7 +110,7 @@ def _malformed(message: pb.ListDecisionsRequest) -> list[Violation]:
     if REASONS.get(message.reason) in _NEVER_RECORDED:
         found.append(Violation("reason", "is never recorded: records hold reasons in full"))
     if not 0 <= message.page_size <= MAX_PAGE:
-        found.append(Violation("page_size", f"is not 1 to {MAX_PAGE}"))
+        found.append(Violation("page_size", f"is not 1 to {MAX_PAGE}, nor 0 for {DEFAULT_PAGE}"))
     return found
 
 

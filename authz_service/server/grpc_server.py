@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
@@ -27,7 +27,7 @@ from authz_service.server.access_servicer import AccessServicer
 from authz_service.server.decision_log_servicer import DecisionLogServicer
 from authz_service.server.facts_servicer import FactsServicer
 from authz_service.server.health import Health
-from authz_service.server.listen import OPTIONS, bind
+from authz_service.server.listen import bind, options
 from authz_service.server.policy_servicer import PolicyServicer
 from authz_service.server.statuses import RpcObserver, StatusLayer
 
@@ -47,6 +47,18 @@ RPCS = tuple(
 _LAST_SECONDS = 0.5
 
 
+class Manner(NamedTuple):
+    """How it is served.
+
+    Attributes:
+        with_reflection: Whether reflection is served, too.
+        shared_port: Whether other workers of the same service listen on the same port.
+    """
+
+    with_reflection: bool = False
+    shared_port: bool = False
+
+
 class GrpcServer:
     """Serves *operations* on one event loop."""
 
@@ -58,16 +70,16 @@ class GrpcServer:
         *,
         observer: RpcObserver,
         new_request_id: Callable[[], str],
-        with_reflection: bool,
+        manner: Manner,
     ) -> None:
         """Put the services together; nothing is served before `start`."""
         layer = self._layer = StatusLayer(rule, observer, new_request_id)
         _add_services(layer, operations)
         self._health = health
-        self._server = grpc.aio.server(options=OPTIONS)
+        self._server = grpc.aio.server(options=options(shared_port=manner.shared_port))
         self._server.add_generic_rpc_handlers((layer,))
         health_pb2_grpc.add_HealthServicer_to_server(health.servicer, self._server)
-        if with_reflection:
+        if manner.with_reflection:
             names = (*SERVICES, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
 

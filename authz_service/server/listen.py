@@ -15,7 +15,6 @@ MAX_STREAMS = 1000
 """Most calls at once on one connection."""
 
 OPTIONS: tuple[tuple[str, Any], ...] = (
-    ("grpc.so_reuseport", 0),  # a second service on this port fails loudly
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_metadata_size", MAX_METADATA_BYTES),
@@ -26,8 +25,28 @@ OPTIONS: tuple[tuple[str, Any], ...] = (
 )
 
 
+def options(*, shared_port: bool) -> tuple[tuple[str, Any], ...]:
+    """Return the options of a server; off a shared port, a second service on it fails loudly."""
+    return (*OPTIONS, ("grpc.so_reuseport", int(shared_port)))
+
+
 class ListenError(Exception):
     """The service cannot be served there; the message says why and what to do."""
+
+
+def require_servable(listen: str, http_listen: str, *, insecure_loopback: bool) -> None:
+    """Refuse addresses at which no caller could be told from any other.
+
+    Raises:
+        ListenError: Plaintext was not asked for, or others can reach an address.
+    """
+    if not insecure_loopback:
+        raise ListenError(
+            "no caller can be identified: set AUTHZ_INSECURE_LOOPBACK=1 to serve plaintext on "
+            "a loopback address, for trials on one machine"
+        )
+    require_loopback(listen, "AUTHZ_LISTEN")
+    require_loopback(http_listen, "AUTHZ_HTTP_LISTEN")
 
 
 def require_loopback(address: str, setting: str) -> None:

@@ -9,7 +9,7 @@ from authz_service.api.v1 import policy_pb2_grpc as grpc_api
 from authz_service.operations.active_policy import ActivePolicy
 from authz_service.operations.ports import Clock, Journal, PolicyAttempt
 from authz_service.operations.records import EventRecord
-from authz_service.operations.reload_policy import ReloadPolicy
+from authz_service.operations.reload_policy import Reload, ReloadOrder
 from authz_service.pdp.errors import PolicyProblem
 from authz_service.server.call import Call
 from authz_service.server.convert import instant_to_proto, require_actor
@@ -26,7 +26,7 @@ class PolicyServicer(grpc_api.PolicyServiceServicer):
     """Asks the operations, and nothing else."""
 
     def __init__(
-        self, active: ActivePolicy, reload_policy: ReloadPolicy, *, journal: Journal, clock: Clock
+        self, active: ActivePolicy, reload_policy: Reload, *, journal: Journal, clock: Clock
     ) -> None:
         """Show *active*, replace it through *reload_policy*."""
         self._active = active
@@ -58,12 +58,9 @@ class PolicyServicer(grpc_api.PolicyServiceServicer):
         self, request: pb.ReloadPolicyRequest, context: Call
     ) -> pb.ReloadPolicyResponse:
         """Read the bundle again."""
-        attempt = await self._reload_policy(
-            trigger="call",
-            actor=require_actor(request.actor),
-            context=context.context,
-            dry_run=request.dry_run,
-        )
+        actor = require_actor(request.actor)
+        order = ReloadOrder("call", actor, context.context, request.dry_run)
+        attempt = await self._reload_policy(order)
         return pb.ReloadPolicyResponse(
             policy_revision=self._active.revision,
             outcome=_OUTCOMES[attempt.outcome],

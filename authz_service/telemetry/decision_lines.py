@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import select
+import stat
 import sys
-from collections.abc import Callable, Sequence
-from typing import TextIO
+from collections.abc import Callable, Iterator, Sequence
+from typing import TextIO, TypeGuard
 
 import orjson
 import structlog
 
 from authz_service.operations.records import DecisionRecord, ListRecord, Record, RecordKind
-
-_EVENTS = {RecordKind.DECISION: "access_decided", RecordKind.PRESENTED: "recording_presented"}
 
 
 class DecisionLines:
@@ -20,11 +21,20 @@ class DecisionLines:
     Names ids only: no birth date, name or free text. The lines of one batch of the journal are one
     write: it gives up the interpreter's lock, and getting that back costs more than a line. They
     are rendered by structlog's renderers, past its loggers, which cost twice what a line does.
+    A page of a list is one line, and no line for each row: the rows are in the journal.
     """
 
-    def __init__(self, *, readable: bool, stream: TextIO = sys.stderr) -> None:
-        """Write to *stream*, for people where *readable*, else as JSON."""
+    def __init__(
+        self, *, readable: bool, stream: TextIO = sys.stderr, shared: bool = False
+    ) -> None:
+        """Write to *stream*, for people where *readable*, else as JSON.
+
+        Where it is *shared* with other workers and a pipe or a terminal, no write is longer than
+        what a pipe takes whole: the lines of two workers would run into each other otherwise. A
+        file takes every write whole.
+        """
         self._stream = stream
+        self._longest = select.PIPE_BUF if shared and _may_split(stream) else sys.maxsize
         self._rendered = _readable(colors=stream.isatty()) if readable else _to_json
 
     def __call__(self, records: Sequence[Record]) -> None:
@@ -34,12 +44,41 @@ class DecisionLines:
                 _event_of(record) if isinstance(record, DecisionRecord) else _page_of(record)
             )
             for record in records
-            if isinstance(record, DecisionRecord | ListRecord)
+            if _has_a_line(record)
         ]
-        if lines:
-            lines.append("")
-            self._stream.write("\n".join(lines))
+        for block in _blocks(lines, self._longest):
+            self._stream.write(block)
             self._stream.flush()
+
+
+def _may_split(stream: TextIO) -> bool:
+    """Whether a long write to *stream* may come apart: a regular file takes it whole."""
+    try:
+        return not stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):
+        return True
+
+
+def _has_a_line(record: Record) -> TypeGuard[DecisionRecord | ListRecord]:
+    """Whether *record* is of a decision of its own, or of a page of a list."""
+    if isinstance(record, DecisionRecord):
+        return record.kind is RecordKind.DECISION
+    return isinstance(record, ListRecord)
+
+
+def _blocks(lines: Sequence[str], longest: int) -> Iterator[str]:
+    """Yield *lines* in blocks of at most *longest* bytes, or of one line that is longer."""
+    block: list[str] = []
+    length = 0
+    for line in lines:
+        size = len(line) + 1
+        if block and length + size > longest:
+            yield "\n".join((*block, ""))
+            block, length = [], 0
+        block.append(line)
+        length += size
+    if block:
+        yield "\n".join((*block, ""))
 
 
 def _event_of(record: DecisionRecord) -> structlog.typing.EventDict:
@@ -48,7 +87,7 @@ def _event_of(record: DecisionRecord) -> structlog.typing.EventDict:
     return {
         "timestamp": record.evaluated_at,
         "level": "info",
-        "event": _EVENTS[record.kind],
+        "event": "access_decided",
         "effect": decision.effect,
         "reason": decision.reason,
         "subject_id": request.subject_id if request else None,

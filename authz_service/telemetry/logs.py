@@ -12,10 +12,11 @@ import structlog
 _QUIET = ("casbin", "alembic", "uvicorn", "uvicorn.error", "uvicorn.access", "asyncio", "grpc")
 
 
-def set_up_logs(log_format: str, stream: TextIO = sys.stderr) -> None:
+def set_up_logs(log_format: str, stream: TextIO = sys.stderr, *, worker: int | None = None) -> None:
     """Send every event to *stream*, as ``json`` or as ``console``, or by what it is with ``auto``.
 
     Libraries that log through the standard library are heard from WARNING on, in the same form.
+    Where this is one of several workers, each event names it.
     """
     readable = is_readable(log_format, stream)
     shared: list[Any] = [
@@ -23,6 +24,8 @@ def set_up_logs(log_format: str, stream: TextIO = sys.stderr) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
+    if worker is not None:
+        shared.append(lambda _logger, _method, event: {**event, "worker": worker})
     renderer: Any = (
         structlog.dev.ConsoleRenderer(colors=stream.isatty())
         if readable

@@ -175,7 +175,8 @@ class ListMeter:
     """Counts pages of lists. Written on the event loop.
 
     The decisions on their rows are counted here alone, not among those that answer questions: a
-    list judges what nobody asked about by name, and what it denies nobody hears of.
+    list judges what nobody asked about by name, and what it denies nobody hears of. Only denials
+    that alarm are counted among those.
     """
 
     def __init__(self, actions: Iterable[str]) -> None:

@@ -37,7 +37,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 NO_ACTION = "UNSPECIFIED"
 """The action of a question that was malformed."""
 
-_LOADS = ("activated", "unchanged", "refused", "valid", "unrecorded")
+_LOADS = ("activated", "unchanged", "refused", "valid", "unrecorded", "abandoned")
 _WRITES = ("written", "skipped", "unchanged")
 _NEVER_RECORDED = frozenset({Reason.RULE_ALLOWED, Reason.ALLOWED, Reason.NOT_AVAILABLE})
 
@@ -86,6 +86,9 @@ class Metrics(Collector):
     def listed(self, action: str, rows: int, candidates: int, seconds: float) -> None:
         self._lists.listed(action, rows, candidates, seconds)
 
+    def alarmed(self, reason: str, action: str) -> None:
+        self._decisions[Effect.DENY.value, reason, action] += 1
+
     def rpc(self, service: str, method: str) -> RpcMeter:
         """Return what counts the calls of one method."""
         return self._rpcs[service, method]
@@ -93,7 +96,7 @@ class Metrics(Collector):
     def policy_loaded(self, outcome: str, revision: str) -> None:
         self._loads[outcome] += 1
         self._revision = revision
-        self._last_load_good = int(outcome not in {"refused", "unrecorded"})
+        self._last_load_good = int(outcome not in {"refused", "unrecorded", "abandoned"})
 
     def facts_written(self, outcome: str, count: int) -> None:
         """Count facts that were ``written``, ``skipped`` or ``unchanged``."""

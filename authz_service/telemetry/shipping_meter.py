@@ -9,7 +9,7 @@ from prometheus_client.metrics_core import Metric
 
 from authz_service.telemetry.families import by_one_label, counter, total, watched
 
-_FAILURES = ("silent", "locked", "slow", "full", "refused", "schema", "journal", "bug")
+_FAILURES = ("silent", "locked", "slow", "full", "refused", "schema", "unfit", "journal", "bug")
 _ALARMS = ("conflict", "ahead", "gap", "damage", "unverified")
 
 

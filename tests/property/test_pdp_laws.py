@@ -80,6 +80,27 @@ def test_every_question_has_an_answer_and_always_the_same(
     assert bool(decision.obligations) == (decision.reason is Reason.STEP_UP_REQUIRED)
 
 
+@given(WORLDS | ODD_WORLDS, REQUESTS | SUPPORTED_REQUESTS, RULESETS)
+def test_an_effect_that_nobody_wants_explained_is_the_same(
+    known: Known, request: AccessRequest, ruleset: Ruleset
+) -> None:
+    """Lists ask so. An ALLOW is the same in all of it; of a denial, only the search is missing."""
+    facts = World(known).facts_for(request.subject_id, request.recording_id)
+    explained = decide(request, facts, ruleset, NOW)
+
+    short = decide(request, facts, ruleset, NOW, explain=False)
+
+    searched = explained.situation is not None and explained.reason not in {
+        Reason.PATIENT_BOUNDARY,
+        Reason.EMERGENCY_LIMIT,
+    }
+    if explained.effect is Effect.ALLOW or not searched:
+        assert short == explained
+    else:
+        reason = Reason.NO_RULE_MATCHED if explained.rule is None else Reason.RULE_DENIED
+        assert short == explained._replace(reason=reason, obligations=())
+
+
 @given(WORLDS, REQUESTS, st.randoms(use_true_random=False))
 def test_the_order_in_which_facts_are_told_does_not_matter(
     known: Known, request: AccessRequest, random: Any

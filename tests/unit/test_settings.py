@@ -28,6 +28,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "facts_cache_entries": 200_000,
         "journal_segment_bytes": 64 << 20,
         "journal_retention_hours": 168.0,
+        "workers": 1,
         "reflection": False,
         "log_format": "auto",
         "drain_seconds": 10.0,
@@ -49,6 +50,7 @@ def test_every_setting_is_read_from_the_environment() -> None:
         "AUTHZ_FACTS_CACHE_ENTRIES": "100",
         "AUTHZ_JOURNAL_SEGMENT_BYTES": "65536",
         "AUTHZ_JOURNAL_RETENTION_HOURS": "0.5",
+        "AUTHZ_WORKERS": "2",
         "AUTHZ_REFLECTION": "true",
         "AUTHZ_LOG_FORMAT": "json",
         "AUTHZ_DRAIN_SECONDS": "1.5",
@@ -101,6 +103,8 @@ def test_a_flag_goes_before_the_environment() -> None:
         ("AUTHZ_FACTS_CACHE_ENTRIES", "1"),
         ("AUTHZ_DECISIONS_URL", ""),
         ("AUTHZ_JOURNAL_RETENTION_HOURS", "-1"),
+        ("AUTHZ_WORKERS", "0"),
+        ("AUTHZ_WORKERS", "65"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_by_its_name(name: str, text: str) -> None:

@@ -29,10 +29,16 @@ class FailureKind(StrEnum):
     """The store is read-only, or the right to write is missing."""
     SCHEMA = "schema"
     """The store is of another schema, or it is no decision store."""
+    UNFIT = "unfit"
+    """It does not take what these lines hold, and will not until it or they are changed."""
     JOURNAL = "journal"
     """The journal's own files cannot be read."""
     BUG = "bug"
     """What nobody foresaw."""
+
+
+LASTING: Final = frozenset({FailureKind.UNFIT, FailureKind.BUG})
+"""Kinds that no pause makes good: somebody has to change something."""
 
 
 class AlarmKind(StrEnum):
@@ -83,8 +89,13 @@ _SQLITE: Final = {
     sqlite3.SQLITE_CORRUPT: (FailureKind.REFUSED, "its file is damaged"),
     sqlite3.SQLITE_NOTADB: (FailureKind.SCHEMA, "its file is no SQLite database"),
     sqlite3.SQLITE_IOERR: (FailureKind.SILENT, "its disk fails"),
+    sqlite3.SQLITE_CONSTRAINT: (FailureKind.UNFIT, "it does not take a value"),
+    sqlite3.SQLITE_MISMATCH: (FailureKind.UNFIT, "it does not take a value"),
+    sqlite3.SQLITE_TOOBIG: (FailureKind.UNFIT, "a value is too long for it"),
     sqlite3.SQLITE_ERROR: (FailureKind.SCHEMA, "its schema is of another version"),
 }
+_DOUBLED: Final = {sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE}
+_MEANWHILE: Final = (FailureKind.LOCKED, "its tables were changed meanwhile")
 _POSTGRESQL: Final[tuple[tuple[type[psycopg.Error], FailureKind, str], ...]] = (
     (psycopg.errors.LockNotAvailable, FailureKind.LOCKED, "it is locked by another process"),
     (psycopg.errors.DeadlockDetected, FailureKind.LOCKED, "it is locked by another process"),
@@ -97,7 +108,11 @@ _POSTGRESQL: Final[tuple[tuple[type[psycopg.Error], FailureKind, str], ...]] = (
     (psycopg.errors.DiskFull, FailureKind.FULL, "its disk is full"),
     (psycopg.errors.OutOfMemory, FailureKind.FULL, "its memory is full"),
     (psycopg.errors.TooManyConnections, FailureKind.FULL, "it gives out no more connections"),
-    (psycopg.errors.IntegrityError, FailureKind.LOCKED, "its tables were changed meanwhile"),
+    (psycopg.errors.UniqueViolation, *_MEANWHILE),
+    (psycopg.IntegrityError, FailureKind.UNFIT, "it does not take a value"),
+    (psycopg.DataError, FailureKind.UNFIT, "it does not take a value"),
+    (psycopg.OperationalError, FailureKind.SILENT, "it does not answer"),
+    (psycopg.InterfaceError, FailureKind.SILENT, "it does not answer"),
 )
 
 
@@ -120,15 +135,31 @@ def failure_of(error: Exception) -> StoreFailureError:
     Returned, not raised: the caller chains it.
     """
     if isinstance(error, sqlite3.Error):
-        code = getattr(error, "sqlite_errorcode", None) or sqlite3.SQLITE_ERROR
-        if isinstance(error, sqlite3.IntegrityError):
-            return StoreFailureError(FailureKind.LOCKED, "its tables were changed meanwhile")
-        found = _SQLITE.get(code & 0xFF, (FailureKind.BUG, "SQLite refused a statement"))
-        return StoreFailureError(*found)
-    for known, kind, words in _POSTGRESQL:
-        if isinstance(error, known):
-            return StoreFailureError(kind, words)
+        return StoreFailureError(*_sqlite_failure(error))
+    if isinstance(error, psycopg.Error):
+        return StoreFailureError(*_postgresql_failure(error))
     origin = getattr(error, "orig", None)
     if isinstance(origin, Exception):
         return failure_of(origin)
     return StoreFailureError(FailureKind.SILENT, "it does not answer")
+
+
+def _sqlite_failure(error: sqlite3.Error) -> tuple[FailureKind, str]:
+    """Return what an error of SQLite's driver means."""
+    code = getattr(error, "sqlite_errorcode", None) or sqlite3.SQLITE_ERROR
+    if code in _DOUBLED:
+        return _MEANWHILE
+    if isinstance(error, sqlite3.DataError):
+        return _SQLITE[sqlite3.SQLITE_TOOBIG]
+    return _SQLITE.get(code & 0xFF, (FailureKind.BUG, "SQLite refused a statement"))
+
+
+def _postgresql_failure(error: psycopg.Error) -> tuple[FailureKind, str]:
+    """Return what an error of PostgreSQL's driver means."""
+    if isinstance(error, psycopg.errors.CheckViolation) and not error.diag.constraint_name:
+        return _MEANWHILE  # a partition is gone
+    for known, kind, words in _POSTGRESQL:
+        if isinstance(error, known):
+            said = f"{words} (SQLSTATE {error.sqlstate})"
+            return kind, said if error.sqlstate and kind is FailureKind.UNFIT else words
+    return FailureKind.BUG, f"PostgreSQL refused a statement (SQLSTATE {error.sqlstate})"

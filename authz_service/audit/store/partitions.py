@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 import psycopg
+from psycopg.sql import SQL, Composed, Identifier
 
+from authz_service.audit.store.failures import FailureKind, StoreFailureError
 from authz_service.audit.store.schema import decisions, journal_lines
 
 _LOCK_NUMBER: Final = 0x61757468_7A70746E
@@ -56,6 +58,9 @@ class Partitions:
         """Make the partitions for *instants* that are missing; safe against others who do so.
 
         A transaction of its own: to be called outside of any.
+
+        Raises:
+            StoreFailureError: Something else has the name of a partition.
         """
         missing = {month_of(at) for at in instants} - self._known
         for month in sorted(missing):
@@ -67,20 +72,52 @@ class Partitions:
         """Make the partitions of *month* that are missing."""
         self._connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK_NUMBER,))
         for table in (journal_lines.name, decisions.name):
-            name = f"{table}_{month.year:04}_{month.month:02}"
-            found = self._connection.execute(
-                "SELECT c.relispartition FROM pg_class c WHERE c.oid = to_regclass(%s)", (name,)
-            ).fetchone()
-            if found == (True,):
-                continue
-            if found is None:
-                self._run(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)")
-            upper = "MAXVALUE" if month.end is None else month.end
-            self._run(
-                f"ALTER TABLE {table} ATTACH PARTITION {name} "
-                f"FOR VALUES FROM ({month.start}) TO ({upper})"
-            )
+            self._make_one(table, month)
 
-    def _run(self, statement: str) -> None:
+    def _make_one(self, table: str, month: Month) -> None:
+        """Make the partition of *table* for *month*, in the schema of *table*, if it is missing."""
+        name = f"{table}_{month.year:04}_{month.month:02}"
+        schema, is_there, is_ours = self._found(table, name)
+        if is_ours:
+            return
+        parent, partition = Identifier(schema, table), Identifier(schema, name)
+        if not is_there:
+            self._run(SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(partition, parent))
+        try:
+            self._run(
+                SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES FROM ({}) TO ({})").format(
+                    parent,
+                    partition,
+                    SQL(str(month.start)),
+                    SQL("MAXVALUE" if month.end is None else str(month.end)),
+                )
+            )
+        except (psycopg.ProgrammingError, psycopg.IntegrityError) as error:
+            raise StoreFailureError(
+                FailureKind.SCHEMA,
+                f"its {schema}.{name} is no partition of {schema}.{table}: something else has the "
+                "name",
+            ) from error
+
+    def _found(self, table: str, name: str) -> tuple[str, bool, bool]:
+        """Return the schema of *table*, whether it has a *name*, and whether that is a partition.
+
+        *table* is looked for where COPY does, *name* beside it alone: something else may come
+        first on the search path.
+        """
+        row = self._connection.execute(
+            "SELECT n.nspname, c.oid IS NOT NULL, i.inhrelid IS NOT NULL FROM pg_class p "
+            "JOIN pg_namespace n ON n.oid = p.relnamespace "
+            "LEFT JOIN pg_class c ON c.relnamespace = p.relnamespace AND c.relname = %s "
+            "LEFT JOIN pg_inherits i ON i.inhrelid = c.oid AND i.inhparent = p.oid "
+            "WHERE p.oid = to_regclass(%s)",
+            (name, table),
+        ).fetchone()
+        if row is None:
+            raise StoreFailureError(FailureKind.SCHEMA, "it has not been set up")
+        schema, is_there, is_ours = row
+        return str(schema), bool(is_there), bool(is_ours)
+
+    def _run(self, statement: Composed) -> None:
         """Run a statement that is made of names and numbers of ours."""
-        self._connection.execute(statement.encode())
+        self._connection.execute(statement)

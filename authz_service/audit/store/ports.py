@@ -36,7 +36,8 @@ class StoredLine(NamedTuple):
 class Store(Protocol):
     """A decision store, open. Used by one thread.
 
-    Every method raises `StoreFailureError`, and is of no more use then but to be closed.
+    Every method raises `StoreFailureError`, and is of no more use then but to be closed. So does
+    whatever a segment is deleted on, once the store that stands there is another one.
     """
 
     def progress(self, journal_id: str) -> Progress | None:

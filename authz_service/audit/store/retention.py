@@ -1,7 +1,8 @@
 """Closed segments deleted once the store has them, has been asked for them, and time has passed.
 
 The store's word that it took a line is not enough: every line is read back and held, byte for byte,
-against the file. It is done in slices, so that new records do not wait for it.
+against the file. It is done in slices, so that new records do not wait for it; all of them have to
+be asked of one store that nobody left, changed or set back meanwhile.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from authz_service.pdp.model import Instant
 
 log = structlog.get_logger(__name__)
 
-_SLICE_BYTES: Final = 1 << 18
+_SLICE_BYTES: Final = 1 << 17
 
 
 class _Closed(NamedTuple):
@@ -62,6 +63,7 @@ class Retention:
         self._clock = clock
         self._hours = timedelta(hours=hours)
         self._work: Iterator[int] | None = None
+        self._inquiries = 0
 
     def advance(self) -> int | None:
         """Do a slice of work; return how many segments were deleted, or None with nothing to do.
@@ -71,7 +73,10 @@ class Retention:
             StoreFailureError: The store is not usable now.
             OSError: A file of the journal cannot be read, written or deleted.
         """
+        if self._inquiries != self._shipping.inquiries:
+            self._work = None
         if self._work is None:
+            self._inquiries = self._shipping.inquiries
             due = self._due()
             if due is None:
                 return None
@@ -109,7 +114,9 @@ class Retention:
         first = at.sequence + 1
         while at.offset_bytes < end.offset_bytes:
             content = whole_lines(path, at.offset_bytes, end.offset_bytes, _SLICE_BYTES)
-            shipment = shipment_of(content, at, closed.number, at.offset_bytes)
+            shipment = shipment_of(
+                content, at, closed.number, at.offset_bytes, breathe=self._shipping.breathe
+            )
             self._compare(shipment)
             at = shipment.end
             yield 0
@@ -127,8 +134,9 @@ class Retention:
             self._clock.now().isoformat().replace("+00:00", "Z"),
             shown(self._url),
         )
-        self._delete(path, entry)
-        yield 1
+        if self._shipping.is_confirmed():
+            self._delete(path, entry)
+            yield 1
 
     def _compare(self, shipment: Shipment) -> None:
         """Hold a slice of the journal against what the store gives back."""

@@ -2,7 +2,7 @@
 
 The chain is followed as it is read: a line counts only if it is the next one and its hash stands
 on that of the line before. It works off the journal's thread and the event loop, but on the same
-interpreter: between slices of `_SLICE_LINES` it lets go of it, so that no call waits for long.
+interpreter: every `_SLICE_RECORDS` lines or records it lets go of it, so that no call waits long.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from authz_service.audit.chain import AFTER_HASH, BEFORE_HASH, TAIL_BYTES
 from authz_service.audit.store.failures import AlarmKind, ShippingAlarmError
 from authz_service.audit.store.shipment import DecisionRow, Line, Progress, Shipment
 
-_SLICE_LINES: Final = 64
+_SLICE_RECORDS: Final = 64
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _BODY_END: Final = -TAIL_BYTES + 1
@@ -48,22 +48,20 @@ def shipment_of(
         after: How far the store is: the line before the first.
         segment: The file they were read from.
         start_bytes: Where they begin in it.
-        breathe: Called between slices, to let other threads go on.
+        breathe: Called every few lines or records, to let other threads go on.
 
     Raises:
         ShippingAlarmError: A line is not what its writer wrote.
     """
-    reading = _Reading(after)
+    reading = _Reading(after, breathe)
     raw_lines = content.split(b"\n")
     raw_lines.pop()
-    for number, raw in enumerate(raw_lines, 1):
+    for raw in raw_lines:
         try:
             reading.add(raw)
         except (ValueError, TypeError, LookupError) as error:
             why = f"segment {segment}: line {reading.sequence + 1} of the journal is not as written"
             raise ShippingAlarmError(AlarmKind.DAMAGE, why) from error
-        if number % _SLICE_LINES == 0:
-            breathe()
     end_bytes = start_bytes + len(content)
     end = Progress(reading.sequence, reading.hash.decode(), segment, end_bytes, reading.at)
     return Shipment(reading.lines, reading.decisions, reading.records, reading.first_at, end)
@@ -72,8 +70,10 @@ def shipment_of(
 class _Reading:
     """Follows the chain, and gathers rows."""
 
-    def __init__(self, after: Progress) -> None:
-        """Stand behind the line that *after* names."""
+    def __init__(self, after: Progress, breathe: Callable[[], None]) -> None:
+        """Stand behind the line that *after* names; *breathe* every so often."""
+        self._breathe = breathe
+        self._left = _SLICE_RECORDS
         self.sequence = after.sequence
         self.hash = after.hash.encode()
         self.at = after.at
@@ -98,6 +98,7 @@ class _Reading:
             raise ValueError("another line was to come")
         self.lines.append(Line(sequence, self.at, digest, raw + b"\n"))
         self.sequence, self.hash = sequence, digest
+        self._did_one()
 
     def _add_records(self, sequence: int, body: bytes, start: int) -> None:
         """Take in the records of one append."""
@@ -105,15 +106,25 @@ class _Reading:
             slices: Sequence[tuple[int, int]] = ((start, len(body)),)
         else:
             slices = _slices(body, start + len(_BATCH))
-        found = [(offset, end, orjson.loads(body[offset:end])) for offset, end in slices]
-        self.at = _time_of(found[0][2])
-        if self.first_at is None:
-            self.first_at = self.at
-        self.records += len(found)
-        for offset, end, record in found:
+        for number, (offset, end) in enumerate(slices):
+            record = orjson.loads(body[offset:end])
+            if number == 0:
+                self.at = _time_of(record)
+            else:
+                self._did_one()
             if "decision_id" in record:
                 row = _row(record, sequence, self.at, offset, end - offset)
                 self.decisions.append(row)
+        self.records += len(slices)
+        if self.first_at is None:
+            self.first_at = self.at
+
+    def _did_one(self) -> None:
+        """Count a line, or another record of one."""
+        self._left -= 1
+        if not self._left:
+            self._breathe()
+            self._left = _SLICE_RECORDS
 
 
 def _slices(body: bytes, start: int) -> list[tuple[int, int]]:

@@ -1,8 +1,9 @@
 """Ships a service's journal on a thread of its own; no check ever waits for it.
 
 The journal does not tell it of new lines: it looks where the journal stands, a few times a second,
-which costs the checks nothing. What the store or the journal's files do to it ends in a pause and
-another attempt.
+which costs the checks nothing. It rests between, however busy the service is, so that what came
+meanwhile goes in one transaction. What the store or the journal's files do to it ends in a pause
+and another attempt.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
 from time import monotonic
@@ -20,6 +20,7 @@ import structlog
 
 from authz_service.audit.files import Files, LocalFiles
 from authz_service.audit.store.failures import (
+    LASTING,
     AlarmKind,
     FailureKind,
     ShippingAlarmError,
@@ -28,6 +29,8 @@ from authz_service.audit.store.failures import (
 from authz_service.audit.store.opening import open_store
 from authz_service.audit.store.ports import ShippingMetrics, Store
 from authz_service.audit.store.retention import Retention
+from authz_service.audit.store.shipment import Shipment
+from authz_service.audit.store.shipper_options import ShipperOptions
 from authz_service.audit.store.shipping import Shipping
 from authz_service.audit.store.standing import ShippingStatus, Standing
 from authz_service.audit.store.tail import JournalSource
@@ -43,31 +46,6 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _BREATH_SECONDS: Final = 0.00005
 _MOST_DOUBLINGS: Final = 16
-
-
-@dataclass(frozen=True, slots=True)
-class ShipperOptions:
-    """When a shipper does what.
-
-    Attributes:
-        retention_hours: How long a closed segment is kept once all of it is in the store.
-        round_seconds: How long it rests when all is shipped.
-        look_seconds: How often it asks the store where it stands though there is nothing to ship.
-        retire_seconds: How long it rests when there is nothing to retire.
-        first_retry_seconds: How long after a failure the first new attempt comes.
-        last_retry_seconds: How long the pauses between attempts become; each doubles.
-        alarm_retry_seconds: How long after an alarm it looks again.
-        silence_seconds: How long the store may take before it counts as silent.
-    """
-
-    retention_hours: float = 168.0
-    round_seconds: float = 0.3
-    look_seconds: float = 2.0
-    retire_seconds: float = 5.0
-    first_retry_seconds: float = 0.25
-    last_retry_seconds: float = 5.0
-    alarm_retry_seconds: float = 60.0
-    silence_seconds: float = 3.0
 
 
 class Shipper:
@@ -104,6 +82,7 @@ class Shipper:
         self._thread: Thread | None = None
         self._stopping = Event()
         self._deadline = 0.0
+        self._ship_at = 0.0
         self._look_at = 0.0
         self._retire_at = 0.0
 
@@ -159,11 +138,12 @@ class Shipper:
             time.sleep(pause)
 
     def _round(self, shipping: Shipping, retention: Retention) -> float:
-        """Ship what there is; return how long to rest, in seconds."""
-        self._standing.is_level = False
+        """Ship what there is, and retire a slice; return how long to rest, in seconds."""
         try:
-            self._ship(shipping)
-            return self._retire(retention)
+            if monotonic() >= self._ship_at or self._stopping.is_set():
+                self._ship(shipping, retention)
+                self._ship_at = monotonic() + self._options.round_seconds
+            return self._rest_after(is_retiring=self._retire(retention))
         except ShippingAlarmError as alarm:
             self._standing.alarmed(alarm)
             return self._options.alarm_retry_seconds
@@ -178,37 +158,54 @@ class Shipper:
         shipping.leave()
         return self._pause_after(shipping, kind, why)
 
-    def _ship(self, shipping: Shipping) -> None:
-        """Ship until nothing is left, or the time of a drain is over."""
-        while True:
-            self._standing.busy()
-            shipment = shipping.step()
-            self._standing.succeeded()
-            if shipment is None:
+    def _ship(self, shipping: Shipping, retention: Retention) -> None:
+        """Ship what is synced by now, and go on for as long as whole pieces are left.
+
+        Retention has a turn now and then meanwhile, as that may be for as long as the load is high.
+        """
+        self._standing.is_level = False
+        until, turn_at = shipping.source.position, monotonic() + self._options.round_seconds
+        while (shipment := self._step(shipping)) is not None:
+            if shipment.end.sequence + 1 >= until.sequence and not shipping.has_backlog:
                 break
-            self._metrics.shipped(len(shipment.lines), shipment.records)
             if self._stopping.is_set() and monotonic() > self._deadline:
                 return
+            if monotonic() >= turn_at:
+                self._retire(retention)
+                turn_at = monotonic() + self._options.round_seconds
         self._standing.level()
         if monotonic() >= self._look_at:
             self._standing.busy()
             shipping.look()
             self._look_at = monotonic() + self._options.look_seconds
 
-    def _retire(self, retention: Retention) -> float:
-        """Do a slice of what retention has to do; return how long to rest, in seconds."""
-        deleted = None
-        if not self._stopping.is_set() and monotonic() >= self._retire_at:
-            self._standing.busy()
-            deleted = self._advanced(retention)
-            if deleted is None:
-                self._retire_at = monotonic() + self._options.retire_seconds
+    def _step(self, shipping: Shipping) -> Shipment | None:
+        """Ship a piece, and count it."""
+        self._standing.busy()
+        shipment = shipping.step()
+        self._standing.succeeded()
+        if shipment is not None:
+            self._metrics.shipped(len(shipment.lines), shipment.records)
+        return shipment
+
+    def _retire(self, retention: Retention) -> bool:
+        """Do a slice of what retention has to do; return whether there may be more."""
+        if self._stopping.is_set() or monotonic() < self._retire_at:
+            return False
+        self._standing.busy()
+        deleted = self._advanced(retention)
         if deleted is None:
-            return self._options.round_seconds
+            self._retire_at = max(self._retire_at, monotonic() + self._options.retire_seconds)
+            return False
         if deleted:
             self._metrics.retired(deleted)
             self._standing.calm(AlarmKind.UNVERIFIED)
-        return 0.0
+        return True
+
+    def _rest_after(self, *, is_retiring: bool) -> float:
+        """Return how long to rest, in seconds, after a round that had more to retire, or not."""
+        rest = max(0.0, self._ship_at - monotonic())
+        return min(rest, self._options.slice_seconds) if is_retiring else rest
 
     def _advanced(self, retention: Retention) -> int | None:
         """Do a slice of retention's work; shipping goes on, whatever comes of it."""
@@ -226,9 +223,12 @@ class Shipper:
         """Note a failure; return how long to rest, in seconds."""
         doublings = min(self._standing.failures, _MOST_DOUBLINGS)
         self._standing.failed(kind, why)
+        self._ship_at = 0.0
         shipping.look_back()
         pause = self._options.first_retry_seconds * 2.0**doublings
-        return min(pause, self._options.last_retry_seconds)
+        options = self._options
+        is_lasting = kind in LASTING
+        return min(pause, options.alarm_retry_seconds if is_lasting else options.last_retry_seconds)
 
     def _now(self) -> int:
         """Return the service's time in microseconds since 1970."""

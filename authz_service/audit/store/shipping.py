@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from authz_service.audit.store.failures import (
+    LASTING,
     AlarmKind,
     FailureKind,
     ShippingAlarmError,
@@ -26,7 +27,7 @@ from authz_service.audit.store.tail import JournalSource, Tail
 
 log = structlog.get_logger(__name__)
 
-_MOST_BYTES: Final = 1 << 20
+_MOST_BYTES: Final = 1 << 22
 _LEAST_BYTES: Final = 1 << 14
 _ATTEMPTS: Final = 5
 
@@ -38,6 +39,9 @@ class Shipping:
         at: How far the journal is in the store; None where the store has not been asked yet.
         next_at: When the oldest record was made that is known not to be in the store, in
             microseconds since 1970; None where there is none, or it is not known.
+        breathe: Called every now and then while lines are taken apart.
+        inquiries: How often the store had to be asked anew where the journal stands: after it was
+            left, or found to stand elsewhere. What was found out before holds no longer.
     """
 
     def __init__(
@@ -62,7 +66,8 @@ class Shipping:
         self._tail = Tail(source)
         self._opened = opened
         self._now = now
-        self._breathe = breathe
+        self.breathe = breathe
+        self.inquiries = 0
         self._store: Store | None = None
         self._noted: Progress | None = None
         self._is_certain = False
@@ -96,11 +101,31 @@ class Shipping:
             StoreFailureError: The store is not usable now.
         """
         try:
-            if self.store.progress(self.source.journal_id) != self._noted:
-                self._forget()
+            self.is_confirmed()
         except StoreFailureError:
             self.leave()
             raise
+
+    def is_confirmed(self) -> bool:
+        """Whether the store, asked once more, has all that was brought there, by its own account.
+
+        Raises:
+            StoreFailureError: The store is not usable now.
+        """
+        if not self._is_certain:
+            return False
+        if self.store.progress(self.source.journal_id) == self._noted:
+            return True
+        self._forget()
+        return False
+
+    @property
+    def has_backlog(self) -> bool:
+        """Whether a whole piece is left to ship, or the rest of a closed segment."""
+        at, until = self.at, self.source.position
+        if at is None or at.segment != until.segment:
+            return at is None or at.sequence + 1 < until.sequence
+        return until.offset_bytes - at.offset_bytes >= self._piece_bytes
 
     def look_back(self) -> None:
         """Note when the oldest record was made that is not in the store, while that is away."""
@@ -109,7 +134,9 @@ class Shipping:
         with suppress(StoreFailureError, ShippingAlarmError):
             piece = self._tail.read(self.at, _LEAST_BYTES)
             if piece is not None:
-                found = shipment_of(piece.content, self.at, piece.segment, piece.start_bytes)
+                found = shipment_of(
+                    piece.content, self.at, piece.segment, piece.start_bytes, breathe=self.breathe
+                )
                 self.next_at = found.first_at or found.end.at
 
     @property
@@ -139,7 +166,7 @@ class Shipping:
                 self.next_at = None
                 return None
             shipment = shipment_of(
-                piece.content, at, piece.segment, piece.start_bytes, breathe=self._breathe
+                piece.content, at, piece.segment, piece.start_bytes, breathe=self.breathe
             )
             self.next_at = shipment.first_at or shipment.end.at
             with suppress(ProgressMovedError):
@@ -170,8 +197,21 @@ class Shipping:
     def _bring(self, shipment: Shipment) -> None:
         """Bring *shipment* to the store, once."""
         left = self._unknown(shipment) if self._known_to > 0 else shipment
-        self.store.ship(self.source.journal_id, self._noted, left, self._now())
+        try:
+            self.store.ship(self.source.journal_id, self._noted, left, self._now())
+        except StoreFailureError as failure:
+            raise self._naming(shipment, failure.kind, failure.why) from failure
+        except (ValueError, TypeError, OverflowError) as error:  # a driver's own, of a value
+            raise self._naming(shipment, FailureKind.UNFIT, "it does not take a value") from error
         self._noted = self.at = shipment.end
+        self.next_at = shipment.end.at if self.has_backlog else None
+
+    def _naming(self, shipment: Shipment, kind: FailureKind, why: str) -> StoreFailureError:
+        """Return a failure to bring *shipment*, which is named where that is what it lies in."""
+        if kind in LASTING:
+            lines = f"lines {shipment.first} to {shipment.end.sequence}"
+            why = f"{lines} of journal {self.source.journal_id}: {why}"
+        return StoreFailureError(kind, why)
 
     def _unknown(self, shipment: Shipment) -> Shipment:
         """Return what of *shipment* is not in the store, whatever its progress says."""
@@ -190,3 +230,4 @@ class Shipping:
     def _forget(self) -> None:
         """Ask the store anew where the journal stands."""
         self._is_certain = False
+        self.inquiries += 1

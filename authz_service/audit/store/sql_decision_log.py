@@ -38,6 +38,12 @@ def decision_log_at(url: str) -> SqlDecisionLog | NoDecisionLog:
     return NoDecisionLog() if url == NO_STORE else SqlDecisionLog(url)
 
 
+_NOT_THERE: Final = (
+    "is not in the decision store; what is decided comes there within a second, while shipping "
+    "is not behind (see: authz status)"
+)
+
+
 class SqlDecisionLog:
     """Implements `operations.ports.DecisionLog`. Auditors' reading never stands before a check."""
 
@@ -58,7 +64,7 @@ class SqlDecisionLog:
     async def get(self, decision_id: str) -> StoredRecord:
         rows = await self._read(lambda session: session.rows(one_of(decision_id)))
         if not rows:
-            raise NotFoundError(f"decision {decision_id}")
+            raise NotFoundError(f"decision {decision_id}", _NOT_THERE)
         return _record(rows[0])
 
     async def list(

@@ -1,21 +1,19 @@
 """The store in a SQLite file: rows go in by a few long statements, not one by one.
 
-Each step of SQLite lets go of the interpreter and has to get it back from the event loop. So the
-lines of a shipment are handed over as one blob with their places in it, and decisions many at a
-time.
+Each step of SQLite lets go of the interpreter and has to get it back from the event loop. So rows
+are handed over as many at a time as SQLite takes.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
 from sqlalchemy import URL
 
 from authz_service.audit.store.engines import sqlite_engine, sqlite_path
@@ -36,16 +34,10 @@ _NOTE_PROGRESS: Final = (
     "(sequence, hash, segment, offset_bytes, at, shipped_at, journal_id) "
     "VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
-_INSERT_LINES: Final = """
-INSERT INTO journal_lines (journal_id, sequence, at, hash, line)
-SELECT ?1, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-       substr(?2, json_extract(value, '$[3]') + 1, json_extract(value, '$[4]'))
-FROM json_each(?3)
-"""
-_NAMES: Final = ", ".join(name for name, _ in DECISION_COLUMNS)
-_PLACES: Final = f"({', '.join('?' * (len(DECISION_COLUMNS) + 1))})"
-_ROWS_AT_ONCE: Final = 48
-"""So many that their values stay below 999, the most that SQLite takes before 3.32."""
+_LINE_NAMES: Final = ("sequence", "at", "hash", "line", "journal_id")
+_DECISION_NAMES: Final = (*(name for name, _ in DECISION_COLUMNS), "journal_id")
+_MOST_VALUES: Final = 999
+"""So many a statement may have before SQLite 3.32."""
 _CACHE_KIBIBYTES: Final = 32 * 1024
 _CHECKPOINT_PAGES: Final = 8192
 """How long the write-ahead log grows: indexes touch the same pages again and again."""
@@ -76,6 +68,7 @@ class SqliteStore:
 
     def progress(self, journal_id: str) -> Progress | None:
         with driver_failures():
+            self._require_same_file()
             return self._progress(journal_id)
 
     def last_line(self, journal_id: str, after: int) -> int:
@@ -101,23 +94,25 @@ class SqliteStore:
     def ship(
         self, journal_id: str, before: Progress | None, shipment: Shipment, shipped_at: int
     ) -> None:
-        lines, blob = _document(shipment)
         with driver_failures(), self._transaction():
+            self._require_same_file()
             if self._progress(journal_id) != before:
                 raise ProgressMovedError
             run = self._connection.execute
             run(_NOTE_PROGRESS, (*shipment.end, shipped_at, journal_id))
-            run(_INSERT_LINES, (journal_id, blob, lines))
-            for start in range(0, len(shipment.decisions), _ROWS_AT_ONCE):
-                rows = shipment.decisions[start : start + _ROWS_AT_ONCE]
-                run(
-                    _insertion(len(rows)),
-                    [*chain.from_iterable((*row, journal_id) for row in rows)],
-                )
+            lines = [
+                (one.sequence, one.at, one.hash.decode(), one.content) for one in shipment.lines
+            ]
+            for statement, values in chain(
+                _insertions("journal_lines", _LINE_NAMES, lines, journal_id),
+                _insertions("decisions", _DECISION_NAMES, shipment.decisions, journal_id),
+            ):
+                run(statement, values)
 
     def stored_lines(self, journal_id: str, first: int, last: int) -> Iterator[StoredLine]:
         while first <= last:
             with driver_failures():
+                self._require_same_file()
                 rows = self._connection.execute(
                     "SELECT sequence, hash, line FROM journal_lines WHERE journal_id = ? "
                     "AND sequence BETWEEN ? AND ? ORDER BY sequence LIMIT ?",
@@ -131,6 +126,7 @@ class SqliteStore:
 
     def stored_decisions(self, journal_id: str, shipment: Shipment) -> int:
         with driver_failures():
+            self._require_same_file()
             (count,) = self._connection.execute(
                 f"SELECT count(*) {_DECISIONS_OF}", _bounds(journal_id, shipment)
             ).fetchone()
@@ -142,11 +138,14 @@ class SqliteStore:
             self._lent.close()
 
     def _progress(self, journal_id: str) -> Progress | None:
-        """Return how far a journal is here, in the file that stands there now."""
-        if _identity(self._path) != self._file:
-            raise StoreFailureError(FailureKind.SILENT, "its file was replaced")
+        """Return how far a journal is here."""
         row = self._connection.execute(_PROGRESS, (journal_id,)).fetchone()
         return Progress(*row) if row else None
+
+    def _require_same_file(self) -> None:
+        """Raise where another file stands at the path by now: this is not the store any more."""
+        if _identity(self._path) != self._file:
+            raise StoreFailureError(FailureKind.SILENT, "its file was replaced")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -161,19 +160,22 @@ class SqliteStore:
             raise
 
 
+def _insertions(
+    table: str, names: tuple[str, ...], rows: Sequence[tuple[object, ...]], journal_id: str
+) -> Iterator[tuple[str, list[object]]]:
+    """Yield statements that insert *rows* and *journal_id* into *table*, each with its values."""
+    at_once = _MOST_VALUES // len(names)
+    for start in range(0, len(rows), at_once):
+        taken = rows[start : start + at_once]
+        values = [*chain.from_iterable((*row, journal_id) for row in taken)]
+        yield _insertion(table, names, len(taken)), values
+
+
 @cache
-def _insertion(rows: int) -> str:
-    """Return the statement that inserts so many decisions."""
-    return f"INSERT INTO decisions ({_NAMES}, journal_id) VALUES {', '.join([_PLACES] * rows)}"  # noqa: S608  # names of ours
-
-
-def _document(shipment: Shipment) -> tuple[str, bytes]:
-    """Return lines as JSON rows with their places in a blob, and the blob."""
-    rows, offset = [], 0
-    for sequence, at, stated, content in shipment.lines:
-        rows.append((sequence, at, stated.decode(), offset, len(content)))
-        offset += len(content)
-    return orjson.dumps(rows).decode(), b"".join(line.content for line in shipment.lines)
+def _insertion(table: str, names: tuple[str, ...], rows: int) -> str:
+    """Return the statement that inserts so many rows."""
+    row = f"({', '.join('?' * len(names))})"
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES {', '.join([row] * rows)}"  # noqa: S608  # names of ours
 
 
 def _bounds(journal_id: str, shipment: Shipment) -> tuple[int | str, ...]:

@@ -8,7 +8,12 @@ from time import monotonic
 
 import structlog
 
-from authz_service.audit.store.failures import AlarmKind, FailureKind, ShippingAlarmError
+from authz_service.audit.store.failures import (
+    LASTING,
+    AlarmKind,
+    FailureKind,
+    ShippingAlarmError,
+)
 from authz_service.audit.store.ports import ShippingMetrics
 from authz_service.audit.store.shipping import Shipping
 
@@ -72,6 +77,7 @@ class Standing:
         self._alarms: dict[AlarmKind, str] = {}
         self._level_at = now()
         self._busy_since: float | None = None
+        self._is_lasting = False
         self.why = "the decision store has not been reached yet"
         self.failures = 0
         self.is_level = False
@@ -97,16 +103,20 @@ class Standing:
         """Note that the store took what it was given, or has it all."""
         if self.failures or self.is_stopped:
             log.info("shipping_resumed")
-        self.why, self.failures = "", 0
+        self.why, self.failures, self._is_lasting = "", 0, False
         if self.is_stopped:
             for kind in set(self._alarms) - {AlarmKind.UNVERIFIED}:
                 self.calm(kind)
 
     def failed(self, kind: FailureKind, why: str) -> None:
-        """Note a failure that may pass; it is logged once."""
+        """Note a failure; it is logged once, as an error where it does not pass by itself."""
         self.why = f"the decision store is not usable: {why}"
         self._metrics.failed(kind)
-        if not self.failures:
+        if kind in LASTING:
+            if not self._is_lasting:
+                log.error("shipping_failed", error=why, kind=kind.value)
+            self._is_lasting = True
+        elif not self.failures:
             log.warning("shipping_failed", error=why, kind=kind.value)
         self.failures += 1
 

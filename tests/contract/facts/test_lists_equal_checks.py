@@ -6,11 +6,11 @@ The whole path on each database: candidates by SQL, facts out of the cache, and 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,12 +22,13 @@ from hypothesis import strategies as st
 from authz_service.facts.opening import cache_over, lists_over
 from authz_service.facts.sql_reader import SqlReader
 from authz_service.facts.sql_registry import SqlRegistry
+from authz_service.operations import page_filling
 from authz_service.operations.active_policy import ActivePolicy
 from authz_service.operations.batch_check_access import BatchCheckAccess, Semantics
 from authz_service.operations.list_recordings import ListOutcome, ListRecordings
-from authz_service.operations.lists import ListRequest
+from authz_service.operations.lists import CandidatePage, CandidateQuestion, ListKey, ListRequest
 from authz_service.operations.page_tokens import PageTokens
-from authz_service.operations.ports import LoadedPolicy
+from authz_service.operations.ports import CandidateSource, LoadedPolicy
 from authz_service.operations.records import CallContext, Record
 from authz_service.pdp import entities as e
 from authz_service.pdp import entity_words as w
@@ -184,7 +185,33 @@ class Unheard:
 
     def listed(self, action: str, rows: int, candidates: int, seconds: float) -> None: ...
 
+    def alarmed(self, reason: str, action: str) -> None: ...
+
     def decided(self, effect: str, reason: str, action: str, seconds: float) -> None: ...
+
+
+class Interrupted:
+    """Candidates, before each chunk of which something may happen.
+
+    Attributes:
+        before_chunks: What happens, one before each chunk from the second on.
+        asked: How many chunks there were.
+    """
+
+    def __init__(self, candidates: CandidateSource) -> None:
+        self._candidates = candidates
+        self.before_chunks: list[Callable[[], Awaitable[None]]] = []
+        self.asked = 0
+
+    async def candidates(
+        self, question: CandidateQuestion, *, after: ListKey | None, limit: int, at_least: int
+    ) -> CandidatePage:
+        self.asked += 1
+        if self.asked > 1 and self.before_chunks:
+            await self.before_chunks.pop(0)()
+        return await self._candidates.candidates(
+            question, after=after, limit=limit, at_least=at_least
+        )
 
 
 class Clinic:
@@ -199,6 +226,7 @@ class Clinic:
             on_usable=lambda _usable, _why: None,
         )
         self.candidates = lists_over(reader, self.facts)
+        self.interrupted = Interrupted(self.candidates)
         self.paper = Paper()
         clock, heard, numbers = NowClock(), Unheard(), count()
         policy = ActivePolicy(clock)
@@ -209,7 +237,7 @@ class Clinic:
             policy,
             self.facts,
             self.paper,
-            candidates=self.candidates,
+            candidates=self.interrupted,
             tokens=PageTokens(b"k" * 32, "recordings"),
             clock=clock,
             observer=heard,
@@ -394,3 +422,36 @@ def test_no_write_between_pages_lets_a_list_show_too_much(
             assert throughout <= set(found)
 
     asyncio.run(compare())
+
+
+@pytest.mark.slow
+@given(WORLDS, denied, rulesets, questions(7), st.lists(changes, min_size=1, max_size=5))
+@settings(
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_no_write_between_the_chunks_of_a_page_makes_it_differ_from_checks(
+    registry_url: str,
+    known: list[Fact[Any]],
+    closed: list[str],
+    policy: str,
+    asked: ListRequest,
+    between: list[Change],
+) -> None:
+    """The page is what checks allow on the revision that it names, no more and no less."""
+    empty(registry_url)
+
+    async def compare() -> None:
+        async with clinic(registry_url, ruleset_called(policy)) as here:
+            await here.write(world_of(known, closed))
+            here.interrupted.before_chunks = [partial(here.change, one) for one in between]
+            page = await here.page(asked)
+            allowed = await here.allowed(asked)
+            assert ids(page) == allowed[: asked.page_size]
+            assert page.record.is_last == (len(allowed) <= asked.page_size)
+            assert page.record.facts_revision == here.facts.revision
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(page_filling, "FEWEST_CANDIDATES", 1)
+        asyncio.run(compare())

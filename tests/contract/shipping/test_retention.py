@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,8 +12,13 @@ import pytest
 from authz_service.audit.directory import segment_numbers
 from authz_service.audit.recovery import recover
 from authz_service.audit.retired import retired_path
-from authz_service.audit.store.failures import AlarmKind, ShippingAlarmError
+from authz_service.audit.store.failures import (
+    AlarmKind,
+    ShippingAlarmError,
+    StoreFailureError,
+)
 from authz_service.audit.store.retention import Retention
+from authz_service.audit.store.schema_version import migrate
 from authz_service.audit.store.shipping import Shipping
 from authz_service.audit.verify import verify_journal
 from authz_service.pdp.errors import JournalUnavailableError
@@ -151,6 +157,83 @@ def test_what_the_store_does_not_give_back_stays(
     assert raised.value.kind is AlarmKind.UNVERIFIED
     assert segment_numbers(journal.directory) == [1, 2, 3]
     assert not retired_path(journal.directory).exists()
+
+
+SET_BACK = "UPDATE journals SET sequence = 4 WHERE journal_id = :j"
+LOST = (
+    "DELETE FROM decisions WHERE journal_id = :j AND sequence < 5",
+    "DELETE FROM journal_lines WHERE journal_id = :j AND sequence < 5",
+)
+
+
+def half_verified(
+    url: str, journal: JournalFiles, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Shipping, Retention]:
+    """Return what has read back more than half of the lines of a segment, one a slice."""
+    monkeypatch.setattr("authz_service.audit.store.retention._SLICE_BYTES", 1)
+    with_segments(journal, 1)
+    work = shipping(journal, url)
+    drained(work)
+    retention = retention_of(work, url)
+    assert [retention.advance() for _ in range(8)] == [0] * 8
+    return work, retention
+
+
+@pytest.mark.parametrize("left", [True, False], ids=["left", "looked"])
+def test_what_was_read_back_before_the_store_was_another_one_does_not_count(
+    url: str, journal: JournalFiles, monkeypatch: pytest.MonkeyPatch, *, left: bool
+) -> None:
+    work, retention = half_verified(url, journal, monkeypatch)
+    for statement in LOST:
+        query(url, statement, j=journal.journal_id)
+
+    if left:
+        work.leave()
+    else:
+        query(url, SET_BACK, j=journal.journal_id)
+        work.look()
+    with pytest.raises(ShippingAlarmError) as raised:
+        retired_all(retention)
+    work.leave()
+
+    assert raised.value.kind is AlarmKind.UNVERIFIED
+    assert segment_numbers(journal.directory) == [1, 2]
+
+
+def test_a_store_that_was_set_back_meanwhile_is_asked_before_a_segment_goes(
+    url: str, journal: JournalFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, retention = half_verified(url, journal, monkeypatch)
+    assert [retention.advance() for _ in range(5)] == [0] * 5  # that is all 13 of them
+    query(url, SET_BACK, j=journal.journal_id)
+
+    assert retention.advance() == 0
+    assert segment_numbers(journal.directory) == [1, 2]
+    assert not retired_path(journal.directory).exists()
+    work.leave()
+
+
+def test_what_is_not_in_the_file_that_stands_there_is_kept(
+    journal: JournalFiles, tmp_path: Path
+) -> None:
+    """The store's file is replaced by yesterday's copy while it is open."""
+    path = tmp_path / "decisions.db"
+    url = f"sqlite:///{path}"
+    migrate(url)
+    shutil.copy(path, tmp_path / "yesterday.db")
+    with_segments(journal, 1)
+    work = shipping(journal, url)
+    drained(work)
+    retention = retention_of(work, url)
+
+    for ending in ("", "-wal", "-shm"):
+        Path(f"{path}{ending}").unlink(missing_ok=True)
+    (tmp_path / "yesterday.db").rename(path)
+    with pytest.raises(StoreFailureError, match="its file was replaced"):
+        retired_all(retention)
+    work.leave()
+
+    assert segment_numbers(journal.directory) == [1, 2]
 
 
 def test_a_crash_between_account_and_deletion_is_made_good(url: str, journal: JournalFiles) -> None:

@@ -19,6 +19,7 @@ from tests.contract.shipping.journal_files import (
     NOW,
     JournalFiles,
     assert_all_there,
+    decided,
     decisions,
     drained,
     query,
@@ -189,6 +190,112 @@ def test_a_server_that_refuses(
     assert failure_of(work) is kind
 
     run_beside(own_url, undo)
+    drained(work)
+    work.leave()
+    assert_all_there(own_url, journal)
+
+
+CHECK = "(sequence <> 5)"
+
+
+def with_a_check(url: str) -> None:
+    """Have a table not take the fifth line of any journal."""
+    if url.startswith("postgresql"):
+        query(url, f"ALTER TABLE journal_lines ADD CONSTRAINT no_fifth CHECK {CHECK}")
+        return
+    query(
+        url,
+        "CREATE TRIGGER no_fifth BEFORE INSERT ON journal_lines WHEN NEW.sequence = 5 "
+        "BEGIN SELECT RAISE(ABORT, 'no'); END",
+    )
+
+
+def test_a_value_that_is_not_taken(own_url: str, journal: JournalFiles) -> None:
+    """It is told apart from a lock, and where it is."""
+    migrate(own_url)
+    journal.append(*decisions(0, 9))
+    with_a_check(own_url)
+    work = impatient(journal, own_url)
+
+    with pytest.raises(StoreFailureError) as raised:
+        work.step()
+    work.leave()
+
+    last = journal.position.sequence - 1
+    assert raised.value.kind is FailureKind.UNFIT
+    assert raised.value.why.startswith(f"lines 1 to {last} of journal {journal.journal_id}: it ")
+
+
+@pytest.mark.postgres
+def test_text_that_postgresql_cannot_hold(journal: JournalFiles) -> None:
+    own_url = new_database()
+    migrate(own_url)
+    fifth = decided(5)
+    assert fifth.request is not None
+    request = fifth.request._replace(subject_id="a\0b")
+    journal.append([fifth._replace(request=request)])
+    work = impatient(journal, own_url)
+
+    assert failure_of(work) is FailureKind.UNFIT
+    work.leave()
+
+
+@pytest.mark.postgres
+def test_a_partition_that_was_let_go_meanwhile_is_made_anew(journal: JournalFiles) -> None:
+    own_url = new_database()
+    migrate(own_url)
+    journal.append(*decisions(0, 2))
+    work = impatient(journal, own_url)
+    drained(work)
+    for table in ("journal_lines_2020_06", "decisions_2020_06"):
+        query(own_url, f"DROP TABLE {table}")
+    journal.append(*decisions(2, 2))
+
+    assert failure_of(work) is FailureKind.LOCKED
+
+    drained(work)
+    work.leave()
+    assert query(own_url, "SELECT count(*) FROM decisions") == [(2,)]
+
+
+FOREIGN = {
+    "table": "CREATE TABLE decisions_2020_06 (id int)",
+    "view": "CREATE VIEW decisions_2020_06 AS SELECT 1",
+    "partition-of-another": "CREATE TABLE o (LIKE decisions) PARTITION BY RANGE (evaluated_at);"
+    "CREATE TABLE decisions_2020_06 PARTITION OF o FOR VALUES FROM (0) TO (9)",
+}
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("statements", FOREIGN.values(), ids=FOREIGN)
+def test_something_else_with_the_name_of_a_partition(
+    journal: JournalFiles, statements: str
+) -> None:
+    own_url = new_database()
+    migrate(own_url)
+    for statement in statements.split(";"):
+        query(own_url, statement)
+    journal.append(*decisions(0, 2))
+    work = impatient(journal, own_url)
+
+    with pytest.raises(StoreFailureError, match=r"its public\.decisions_2020_06 is no") as raised:
+        work.step()
+    work.leave()
+
+    assert raised.value.kind is FailureKind.SCHEMA
+
+
+@pytest.mark.postgres
+def test_a_table_of_that_name_in_another_schema_is_passed_over(journal: JournalFiles) -> None:
+    own_url = new_database()
+    migrate(own_url)
+    name = parsed(own_url).database
+    query(own_url, "CREATE SCHEMA other")
+    query(own_url, "CREATE TABLE other.decisions_2020_06 (id int)")
+    query(own_url, f'ALTER DATABASE "{name}" SET search_path = other, public')
+    journal.append(*decisions(0, 2))
+    work = impatient(journal, own_url)
+
     drained(work)
     work.leave()
     assert_all_there(own_url, journal)

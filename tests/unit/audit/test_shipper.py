@@ -18,7 +18,9 @@ from authz_service.audit.directory import segment_numbers
 from authz_service.audit.store.failures import AlarmKind, FailureKind, StoreFailureError
 from authz_service.audit.store.opening import open_store
 from authz_service.audit.store.ports import Store
-from authz_service.audit.store.shipper import NO_STORE, Shipper, ShipperOptions
+from authz_service.audit.store.shipper import NO_STORE, Shipper
+from authz_service.audit.store.shipper_options import ShipperOptions
+from authz_service.audit.store.shipping import Shipping
 from authz_service.audit.store.standing import ShippingStatus
 from authz_service.telemetry.shipping_meter import ShippingMeter
 from tests.contract.shipping.journal_files import (
@@ -93,7 +95,7 @@ async def shipping(
     journal: JournalFiles,
     url: str,
     *,
-    door: Door | None = None,
+    door: Callable[[str], Store] | None = None,
     tally: Tally | None = None,
     seconds: float = 5.0,
     **changed: Any,
@@ -296,6 +298,69 @@ async def test_closed_segments_are_retired(journal: JournalFiles, url: str) -> N
     assert b"".join(line for (line,) in stored) == whole
 
 
+class Busy:
+    """A store during whose every transaction another decision is made, for a time."""
+
+    def __init__(self, store: Store, journal: JournalFiles, seconds: float) -> None:
+        self._store, self._journal = store, journal
+        self._until = time.monotonic() + seconds
+        self.transactions = 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    def ship(self, *shipped: object) -> None:
+        self._store.ship(*shipped)  # type: ignore[arg-type]  # as it was called
+        self.transactions += 1
+        if time.monotonic() < self._until:
+            self._journal.append(*decisions(1000 + self.transactions, 1))
+
+
+def busy_door(journal: JournalFiles, seconds: float, stores: list[Busy]) -> Callable[[str], Store]:
+    def opened(url: str) -> Store:
+        stores.append(Busy(open_store(url), journal, seconds))
+        return stores[-1]  # type: ignore[return-value]  # the rest is the store's
+
+    return opened
+
+
+async def test_under_steady_load_it_rests_between_transactions(
+    journal: JournalFiles, url: str
+) -> None:
+    """What comes meanwhile is shipped together, and soon."""
+    journal.append(*decisions(0, 1))
+    stores: list[Busy] = []
+    door = busy_door(journal, 0.7, stores)
+    async with shipping(journal, url, door=door, round_seconds=0.1) as shipper:
+        await asyncio.sleep(0.6)
+        during = stores[0].transactions
+        assert shipper.status().behind_seconds == 0
+        await until(lambda: shipper.status().behind_lines == 0)
+
+    assert 2 <= during <= 7
+    assert_all_there(url, journal)
+
+
+@pytest.mark.parametrize("is_behind", [False, True], ids=["lines", "whole-pieces"])
+async def test_retention_goes_on_under_steady_load(
+    journal: JournalFiles, url: str, monkeypatch: pytest.MonkeyPatch, *, is_behind: bool
+) -> None:
+    """A busy service always has another line to ship; its disk must not fill for that."""
+    for first in (0, 10):
+        journal.append(*decisions(first, 10))
+        journal.rotate()
+    if is_behind:
+        monkeypatch.setattr(Shipping, "has_backlog", True)
+    tally, stores = Tally(), list[Busy]()
+    door = busy_door(journal, 5.0, stores)
+    async with shipping(journal, url, tally=tally, door=door, retention_hours=0.0):
+        await until(lambda: tally.segments == 2)
+
+        stores[0]._until = 0.0
+    ((count,),) = query(url, "SELECT count(*) FROM journal_lines")
+    assert count == journal.position.sequence - 1
+
+
 async def test_what_the_store_lost_is_kept_and_shipping_goes_on(
     journal: JournalFiles, url: str
 ) -> None:
@@ -335,6 +400,28 @@ async def test_an_unforeseen_error_is_survived(journal: JournalFiles, url: str) 
     assert tally.failures == [FailureKind.BUG, FailureKind.BUG]
     assert [entry["event"] for entry in logs].count("shipping_broke") == 1
     assert_all_there(url, journal)
+
+
+async def test_what_does_not_pass_by_itself_is_an_error_told_once(
+    journal: JournalFiles, url: str
+) -> None:
+    """Also where something else has failed before; and it is tried again ever more seldom."""
+    tally, door = Tally(), Door(StoreFailureError(FailureKind.SILENT, "it does not answer"))
+    with capture_logs() as logs:
+        async with shipping(
+            journal, url, door=door, tally=tally, alarm_retry_seconds=30.0, seconds=0.1
+        ):
+            await until(lambda: len(tally.failures) > 1)
+            door.failure = StoreFailureError(FailureKind.UNFIT, "lines 1 to 2: no")
+            await until(lambda: FailureKind.UNFIT in tally.failures)
+            await asyncio.sleep(0.5)
+
+    failed = [entry for entry in logs if entry["event"] == "shipping_failed"]
+    assert [(entry["log_level"], entry["kind"]) for entry in failed] == [
+        ("warning", "silent"),
+        ("error", "unfit"),
+    ]
+    assert tally.failures.count(FailureKind.UNFIT) < 6
 
 
 async def test_without_a_store_nothing_happens(journal: JournalFiles) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from authz_service.audit.directory import segment_path
+from authz_service.audit.directory import segment_numbers, segment_path
 from authz_service.audit.opening import open_journal
+from authz_service.audit.retired import Retired, append_retired
+from authz_service.audit.store.tail import head_of
 from authz_service.audit.verify import read_records
 from tests.unit.audit.audit_faults import ORIGIN, FaultyFiles
 from tests.unit.audit.journal_remains import Written, goes_on, next_header, recovered, written
@@ -87,3 +89,37 @@ async def test_a_segment_set_aside_and_made_anew_is_recorded(tmp_path: Path) -> 
     (told,) = await told_of(journal.directory)
     assert told == {"segment": second.name, "size_bytes": 99, "kept_as": f"{second.name}.torn"}
     assert len(await told_of(journal.directory)) == 1
+
+
+async def test_what_was_recorded_in_a_segment_that_is_retired_is_not_recorded_again(
+    torn: Written,
+) -> None:
+    """Two starts, of which the second wrote nothing: the record is in the segment before it."""
+    directory = torn.directory
+    for _ in range(2):
+        await open_journal(directory, ORIGIN, files=FaultyFiles()).close()
+    assert segment_numbers(directory) == [1, 2, 3]
+    for number in (1, 2):
+        retire(directory, number)
+
+    assert recovered(directory).torn == ()
+
+
+def retire(directory: Path, number: int) -> None:
+    """Delete a segment that is in the decision store, as retention does."""
+    first = head_of(segment_path(directory, number)).previous
+    end = head_of(segment_path(directory, number + 1)).previous
+    entry = Retired(
+        number,
+        first.sequence,
+        end.sequence - 1,
+        first.hash.decode(),
+        end.hash.decode(),
+        end.offset_bytes,
+        end.batch,
+        end.sequence - first.sequence,
+        "2020-06-09T14:00:00Z",
+        "sqlite:///decisions.db",
+    )
+    append_retired(FaultyFiles(), directory, entry)
+    segment_path(directory, number).unlink()

@@ -26,6 +26,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     small_bundle(tmp_path / "policies")
     monkeypatch.setenv("AUTHZ_REGISTRY_URL", f"sqlite:///{tmp_path / 'registry.db'}")
     monkeypatch.setenv("AUTHZ_JOURNAL_DIR", str(tmp_path / "journal"))
+    monkeypatch.setenv("AUTHZ_DECISIONS_URL", f"sqlite:///{tmp_path / 'decisions.db'}")
     monkeypatch.setenv("AUTHZ_POLICY_DIR", str(tmp_path / "policies"))
     monkeypatch.setenv("AUTHZ_CALLERS_FILE", str(tmp_path / "policies" / "callers.csv"))
     monkeypatch.setenv("AUTHZ_INSECURE_LOOPBACK", "1")
@@ -224,3 +225,31 @@ def test_metrics_are_summed_over_labels() -> None:
 def test_silent_console_is_a_reading_of_silence(address: str) -> None:
     """Without HTTP the rest of the status is still shown."""
     assert read_console(address, 0.5).silence
+
+
+@pytest.mark.parametrize(
+    ("url", "verdict", "said"),
+    [
+        pytest.param("none", "warn", "AUTHZ_DECISIONS_URL is none", id="no-store"),
+        pytest.param("nonsense", "fail", "its URL is malformed", id="no-url"),
+        pytest.param("mysql://u:s3cret@h/d", "fail", "sqlite:///path", id="another-database"),
+        pytest.param("postgresql://u:s3cret@127.0.0.1:1/d", "fail", "", id="nobody-there"),
+    ],
+)
+def test_a_decision_store_that_cannot_be_used_is_named(
+    place: Path, url: str, verdict: str, said: str
+) -> None:
+    result = run("doctor", "--format", "json", env={"AUTHZ_DECISIONS_URL": url})
+
+    checks = {each["subject"]: each for each in document(result)["checks"]}
+    assert checks["decision store"]["verdict"] == verdict
+    assert said in checks["decision store"]["what"]
+    assert "s3cret" not in result.stdout
+
+
+def test_a_port_of_a_worker_that_is_taken_is_named(place: Path, somebody: str) -> None:
+    base = int(somebody.rpartition(":")[2]) - 2
+    env = {"AUTHZ_WORKERS": "2", "AUTHZ_HTTP_LISTEN": f"127.0.0.1:{base}"}
+
+    assert verdicts(env)["workers"] == "fail"
+    assert verdicts({"AUTHZ_WORKERS": "2"})["workers"] == "ok"

@@ -8,6 +8,7 @@ import pytest
 
 from authz_service.audit.directory import WriterLock
 from authz_service.audit.verify import verify_journal
+from authz_service.supervision.journals import left_behind
 from tests.contract.shipping.journal_files import (
     JournalFiles,
     assert_all_there,
@@ -44,6 +45,17 @@ def test_all_of_it_is_shipped(journal: JournalFiles, url: str) -> None:
     assert "47 lines with 42 records shipped" in said
     assert f"all 47 lines of journal {journal.journal_id} are in {url}" in said
     assert_all_there(url, journal)
+
+
+def test_a_journal_that_was_shipped_is_left_behind_no_more_until_it_is_written(
+    journal: JournalFiles, url: str
+) -> None:
+    found = [left_behind(journal.directory, 2)]
+    for ship_or_write in (lambda: ship(journal, url), journal.rotate, lambda: ship(journal, url)):
+        ship_or_write()
+        found.append(left_behind(journal.directory, 2))
+
+    assert found == [[journal.directory], [], [journal.directory], []]
 
 
 def test_what_is_there_already_is_not_shipped_again(journal: JournalFiles, url: str) -> None:

@@ -33,14 +33,15 @@ QUESTION = AccessRequest("ana", "ra1", Action.VIEW, PurposeOfUse.PATRQT)
 
 
 class StoppedClock:
-    """Time stands still, and counts who asks for it."""
+    """Time stands still unless it is moved, and counts who asks for it."""
 
     def __init__(self) -> None:
         self.asked = 0
+        self.instant = NOON
 
     def now(self) -> datetime:
         self.asked += 1
-        return NOON
+        return self.instant
 
 
 @dataclass
@@ -60,15 +61,20 @@ class FakeRuleset:
 
 @dataclass
 class FakeSource:
-    """Nothing is known, at a revision; held until let go where `hold` is set."""
+    """Nothing is known, at a revision; held until let go where `hold` is set.
+
+    Attributes:
+        remembered: What the cache has of every question.
+    """
 
     revision: int = 7
     hold: asyncio.Event | None = None
+    remembered: Facts | None = None
     asked: list[list[FactsQuestion]] = field(default_factory=list)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
     def cached(self, question: FactsQuestion, at_least: int) -> Facts | None:
-        return None
+        return self.remembered
 
     async def facts_for(self, questions: Sequence[FactsQuestion], at_least: int) -> Sequence[Facts]:
         self.asked.append(list(questions))
@@ -117,6 +123,7 @@ class Heard:
 
     decisions: list[tuple[str, str, str]] = field(default_factory=list)
     lists: list[tuple[str, int, int]] = field(default_factory=list)
+    alarms: list[tuple[str, str]] = field(default_factory=list)
     loads: list[tuple[str, str]] = field(default_factory=list)
     facts: dict[str, int] = field(default_factory=dict)
     conflicts: int = 0
@@ -126,6 +133,9 @@ class Heard:
 
     def listed(self, action: str, rows: int, candidates: int, seconds: float) -> None:
         self.lists.append((action, rows, candidates))
+
+    def alarmed(self, reason: str, action: str) -> None:
+        self.alarms.append((reason, action))
 
     def policy_loaded(self, outcome: str, revision: str) -> None:
         self.loads.append((outcome, revision))

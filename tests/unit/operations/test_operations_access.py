@@ -7,12 +7,14 @@ from itertools import count
 
 import pytest
 
+from authz_service.operations import active_policy
 from authz_service.operations.active_policy import ActivePolicy
 from authz_service.operations.batch_check_access import BatchCheckAccess, BatchOutcome, Semantics
 from authz_service.operations.check_access import CheckAccess
 from authz_service.operations.ports import FactsQuestion, LoadedPolicy
 from authz_service.operations.records import DecisionRecord
 from authz_service.pdp.errors import JournalUnavailableError, PolicyNotReadyError
+from authz_service.pdp.facts import Facts
 from authz_service.pdp.model import AccessRequest, Effect, Reason
 from tests.unit.operations.fakes import (
     CONTEXT,
@@ -46,6 +48,10 @@ class Asked:
 
     async def one(self) -> DecisionRecord:
         return await self.check(QUESTION, CONTEXT, at_least=0, started_ns=0)
+
+    async def revision(self, *, many: bool) -> str:
+        answer = (await self.many(QUESTION)).records[0] if many else await self.one()
+        return answer.policy_revision
 
     async def many(
         self, *questions: AccessRequest | None, semantics: Semantics = Semantics.EXECUTE_ALL
@@ -86,19 +92,78 @@ async def test_no_record_no_answer(when: str) -> None:
         await answer
 
 
-async def test_a_question_is_judged_by_the_policy_under_which_it_began() -> None:
-    """The policy is swapped while the facts are on their way."""
+@pytest.mark.parametrize("many", [False, True], ids=["one", "batch"])
+async def test_a_question_is_judged_by_the_policy_in_force_at_its_time(*, many: bool) -> None:
+    """The policy is swapped while the facts are on their way: its time comes after that."""
     source = FakeSource(hold=asyncio.Event())
     asked = Asked(source, quick_journal())
 
-    answer = asyncio.create_task(asked.one())
+    answer = asyncio.create_task(asked.revision(many=many))
     await source.arrived.wait()
     asked.put_in_force("new")
     assert source.hold is not None
     source.hold.set()
 
-    assert (await answer).policy_revision == "old"
-    assert (await asked.one()).policy_revision == "new"
+    assert await answer == "new"
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["one", "batch"])
+@pytest.mark.parametrize("when", ["before-it-comes", "while-its-facts-are-on-their-way"])
+async def test_nothing_is_judged_while_the_policy_is_held(when: str, *, many: bool) -> None:
+    """What waited is judged by the new policy, on facts that were asked for after the hold."""
+    source = FakeSource(hold=asyncio.Event())
+    assert source.hold is not None
+    asked = Asked(source, quick_journal())
+    asked.clock.asked = 0
+    if when == "before-it-comes":
+        asked.policy.hold()
+    answer = asyncio.create_task(asked.revision(many=many))
+    if when != "before-it-comes":
+        await source.arrived.wait()
+        asked.policy.hold()
+        source.hold.set()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert asked.clock.asked == 0
+    asked_before = len(source.asked)
+    source.hold.set()
+    asked.put_in_force("new")
+    asked.policy.release()
+
+    assert await answer == "new"
+    assert len(source.asked) == asked_before + 1
+
+
+async def test_what_the_cache_has_is_not_judged_while_the_policy_is_held() -> None:
+    """It may be as old as the hold is long: facts are asked for again."""
+    source = FakeSource(remembered=Facts(None, None, None, revision=6))
+    asked = Asked(source, quick_journal())
+    before = await asked.one()
+    asked.policy.hold()
+    asked.clock.asked = 0
+
+    answer = asyncio.create_task(asked.one())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert (asked.clock.asked, source.asked) == (0, [])
+    asked.put_in_force("new")
+    asked.policy.release()
+    after = await answer
+
+    assert (before.facts_revision, after.facts_revision) == (6, 7)
+    assert after.policy_revision == "new"
+
+
+async def test_a_hold_that_never_ends_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(active_policy, "_HOLD_SECONDS", 0.01)
+    journal = quick_journal()
+    asked = Asked(FakeSource(), journal)
+    asked.policy.hold()
+
+    with pytest.raises(PolicyNotReadyError, match="about to be put in force"):
+        await asked.one()
+
+    assert journal.lines == []
 
 
 async def test_without_a_policy_there_is_no_answer() -> None:

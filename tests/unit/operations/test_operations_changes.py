@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from authz_service.operations.active_policy import ActivePolicy
 from authz_service.operations.records import EventRecord
-from authz_service.operations.reload_policy import ReloadPolicy
+from authz_service.operations.reload_policy import ReloadOrder, ReloadPolicy
 from authz_service.operations.write_facts import WriteFacts
 from authz_service.pdp.entities import Attendance
 from authz_service.pdp.entity_words import FactKind
@@ -49,7 +49,7 @@ class Reloading:
         )
 
     async def once(self, *, dry_run: bool = False) -> str:
-        attempt = await self.reload(trigger="call", actor="op", context=CONTEXT, dry_run=dry_run)
+        attempt = await self.reload(ReloadOrder("call", "op", CONTEXT, dry_run))
         return attempt.outcome
 
 
@@ -115,6 +115,25 @@ async def test_the_same_bundle_again_is_unchanged() -> None:
 
     assert [await reloading.once(), await reloading.once()] == ["activated", "unchanged"]
     assert reloading.active.activated_at == NOON
+
+
+async def test_a_bundle_that_was_prepared_and_abandoned_is_recorded_as_without_effect() -> None:
+    reloading = Reloading(FakePolicySource("good"), quick_journal())
+    await reloading.once()
+    reloading.source.revision = "new"
+    prepared = await reloading.reload.prepare(ReloadOrder("signal"), reloading.source)
+
+    await reloading.reload.abandon(prepared, "another worker was not ready")
+
+    assert reloading.active.revision == "good"
+    latest = reloading.active.latest_attempt
+    assert latest is not None
+    assert latest.outcome == "activated"
+    details = [dict(event_of(reloading.journal, line).details) for line in (-2, -1)]
+    assert [each["outcome"] for each in details] == ["activated", "abandoned"]
+    assert {each["policy_revision"] for each in details} == {"new"}
+    assert {each["previous_revision"] for each in details} == {"good"}
+    assert reloading.heard.loads[-1] == ("abandoned", "good")
 
 
 async def test_bundles_are_read_one_at_a_time() -> None:

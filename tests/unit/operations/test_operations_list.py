@@ -17,6 +17,7 @@ from authz_service.operations.lists import ListRequest
 from authz_service.operations.page_tokens import PageTokens
 from authz_service.operations.ports import LoadedPolicy
 from authz_service.operations.records import CallContext, DecisionRecord, ListRecord, RecordKind
+from authz_service.pdp.decide import decide
 from authz_service.pdp.entities import (
     Attendance,
     Consultation,
@@ -38,6 +39,7 @@ from authz_service.pdp.errors import (
     RevisionAheadError,
 )
 from authz_service.pdp.model import (
+    AccessRequest,
     Action,
     Assurance,
     Condition,
@@ -58,6 +60,7 @@ from tests.unit.operations.fakes import (
 from tests.unit.operations.ward import DAWN, Ward, patient, recorded, staff
 
 ANA = ListRequest("ana", Action.LIST, PurposeOfUse.PATRQT)
+PATIENT = ParticipantKind.PATIENT
 PEOPLE = (patient("ana"), patient("bea"), staff("finch"))
 
 
@@ -107,6 +110,21 @@ class Desk:
         self, request: ListRequest = ANA, context: CallContext = CONTEXT, at_least: int = 0
     ) -> ListOutcome:
         return await self.list(request, context, at_least=at_least, started_ns=0)
+
+    def allowed(self, request: ListRequest) -> list[str]:
+        """Return what checks allow now of all recordings, newest first."""
+        subject_id, action, purpose = request[:3]
+        return [
+            one.id
+            for one in self.ward.recordings()
+            if decide(
+                AccessRequest(subject_id, one.id, action, purpose),
+                self.ward.about(subject_id, one.id),
+                self.ruleset,
+                self.clock.now(),
+            ).effect
+            is Effect.ALLOW
+        ]
 
     async def pages(self, request: ListRequest = ANA) -> list[list[str]]:
         """Return every page's recordings, following the tokens."""
@@ -189,6 +207,58 @@ async def test_an_empty_list_is_recorded_too(world: tuple[Any, ...]) -> None:
     assert outcome.record.facts_revision == desk.ward.revision
 
 
+async def settled() -> None:
+    """Let all go on that can."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_a_list_that_comes_while_the_policy_is_held_waits() -> None:
+    """Nothing is asked for meanwhile: candidates go by the rules as well."""
+    desk = Desk(Ward(*PEOPLE, *many(2)))
+    desk.policy.hold()
+
+    def too_early() -> None:
+        raise AssertionError("a candidate was asked for")
+
+    desk.ward.before_chunk[1] = too_early
+    answer = asyncio.create_task(desk.page())
+    await settled()
+    desk.ward.before_chunk.clear()
+    desk.put_in_force(OwnersOnly("new"))
+    desk.policy.release()
+    outcome = await answer
+
+    assert ids(outcome) == names(1, 0)
+    assert {row.record.policy_revision for row in outcome.rows} == {"new"}
+    assert outcome.record.policy_revision == "new"
+
+
+@pytest.mark.parametrize("revision", ["old", "new"], ids=["abandoned", "concluded"])
+async def test_a_list_during_which_the_policy_is_held_is_judged_again(revision: str) -> None:
+    """Whatever becomes of the hold, no page is judged within it."""
+    desk = Desk(Ward(*PEOPLE, *many(2)))
+
+    def only_when_let_go() -> None:
+        assert desk.policy.held is None
+
+    desk.ward.before_chunk = {1: desk.policy.hold, 2: only_when_let_go}
+
+    answer = asyncio.create_task(desk.page())
+    await settled()
+    assert not answer.done()
+    assert desk.journal.lines == []
+    desk.ward.change("r0001", state=RecordingState.DELETED)
+    if revision == "new":
+        desk.put_in_force(OwnersOnly("new"))
+    desk.policy.release()
+    outcome = await answer
+
+    assert ids(outcome) == names(0)
+    assert outcome.record.policy_revision == revision
+    assert len(desk.ward.chunks) == 2
+
+
 async def test_no_record_no_list() -> None:
     desk = Desk(Ward(*PEOPLE, *many(2)), FakeJournal(refusal="full"))
 
@@ -260,21 +330,115 @@ async def test_what_was_closed_meanwhile_is_not_on_the_page() -> None:
     assert outcome.next_page_token
 
 
-async def test_what_is_closed_again_and_again_is_never_on_the_page() -> None:
-    """Each round of judging all rows may find another closed; it comes to an end."""
-    desk = Desk(Ward(*PEOPLE, *many(3, start=100), *many(30, "bea", start=50), *many(4)))
+async def test_what_opens_while_the_page_is_put_together_is_on_it() -> None:
+    """The page says on which revision it rests: all that checks allow there is on it."""
+    opening = many(1, start=200, state=RecordingState.RESTRICTED)
+    desk = Desk(Ward(*PEOPLE, *many(3, start=100), *opening, *many(30, "bea", start=50), *many(4)))
     ward = desk.ward
-    closed = iter(names(102, 101))
+    ward.before_chunk[2] = lambda: ward.change("r0200", state=RecordingState.ACTIVE)
 
-    def close_another() -> None:
-        ward.change(next(closed), state=RecordingState.RESTRICTED)
+    outcome = await desk.page(ANA._replace(page_size=8))
 
-    ward.before_facts = [close_another, close_another]
-    outcome = await desk.page(ANA._replace(page_size=4))
+    assert ids(outcome) == names(200, 102, 101, 100, 3, 2, 1, 0) == desk.allowed(ANA)
+    assert outcome.record.facts_revision == ward.revision
+    assert outcome.record.is_last
+    assert ward.chunks == [16, 32, 192]
 
-    assert ids(outcome) == names(100, 3, 2, 1)
-    assert (next(closed, None), ward.before_facts) == (None, [])
-    assert outcome.next_page_token
+
+async def test_a_registry_that_moves_at_every_chunk_is_met_with_one_chunk() -> None:
+    """Whatever is written, candidates that come together rest on one state."""
+    desk = Desk(Ward(*PEOPLE, *many(3, start=100), *many(300, "bea", start=200), *many(4)))
+    ward = desk.ward
+    newer = count(600)
+    for number in range(2, 9):
+        ward.before_chunk[number] = lambda: ward.put(*recorded(f"r{next(newer):04}", "ana", 900))
+
+    outcome = await desk.page()
+
+    assert ids(outcome) == desk.allowed(ANA)
+    assert outcome.record.facts_revision == ward.revision
+    assert ward.chunks == [57, 114, 684]
+
+
+async def test_a_page_that_cannot_be_put_together_is_refused() -> None:
+    """Rather than one that holds what was never so at any one revision."""
+    desk = Desk(Ward(*PEOPLE, *many(400, "bea", start=100), *many(2)))
+    ward = desk.ward
+    for number in range(1, 20):
+        ward.before_chunk[number] = lambda: ward.put(patient("cid"))
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(page_filling, "MOST_AT_ONE_REVISION", 100)
+        with pytest.raises(FactsUnavailableError, match="changes faster"):
+            await desk.page()
+    assert len(ward.chunks) == 2 * page_filling.WALKS
+    assert desk.journal.lines == []
+
+
+async def test_all_is_judged_at_one_time() -> None:
+    """Also where it came in chunks: what is allowed from then on is on a later page, or list."""
+    desk = Desk(Ward(*PEOPLE, *many(3, start=100), *many(30, "bea", start=50), *many(4)))
+
+    def tick() -> None:
+        desk.clock.instant += timedelta(minutes=1)
+
+    desk.ward.before_chunk = {2: tick, 3: tick}
+    outcome = await desk.page(ANA._replace(page_size=8))
+
+    assert len(desk.ward.chunks) == 2
+    assert {row.record.evaluated_at for row in outcome.rows} == {NOON}
+
+
+async def test_others_have_their_turn_while_many_are_judged() -> None:
+    """A list of hundreds does not hold up checks."""
+    desk = Desk(Ward(*PEOPLE, *many(500)))
+    page, turns = asyncio.create_task(desk.page(ANA._replace(page_size=500))), 0
+    while not page.done():
+        turns += 1
+        await asyncio.sleep(0)
+
+    assert len((await page).rows) == 500
+    assert turns > 500 / page_filling.STRETCH
+
+
+async def test_what_is_written_while_many_are_judged_is_found_by_a_young_look() -> None:
+    """Judging with pauses may take longer than facts may be old: so a look comes after it."""
+    desk = Desk(Ward(*PEOPLE, *many(200)))
+    ward = desk.ward
+    ward.before_facts = [lambda: ward.change("r0199", state=RecordingState.DELETED)]
+
+    outcome = await desk.page(ANA._replace(page_size=200))
+
+    assert ids(outcome) == desk.allowed(ANA)
+    assert len(outcome.rows) == 199
+    assert outcome.record.facts_revision == ward.revision
+
+
+async def test_at_last_all_is_judged_in_one_go() -> None:
+    """However fast the registry changes, a page that fits in one chunk comes."""
+    desk = Desk(Ward(*PEOPLE, *many(200)))
+    ward = desk.ward
+    ward.before_facts = [lambda: ward.put(patient("cid"))] * 10
+
+    outcome = await desk.page(ANA._replace(page_size=200))
+
+    assert len(outcome.rows) == 200
+    assert outcome.record.facts_revision == ward.revision
+    assert len(ward.chunks) == page_filling.WALKS
+
+
+async def test_a_candidate_that_alarms_is_counted() -> None:
+    """A policy that reaches another patient's recording, and facts that disagree."""
+    astray = Participant("ana", ParticipantKind.CLINICIAN), Participant("bea", PATIENT)
+    two = Participant("ana", PATIENT), Participant("bea", PATIENT)
+    desk = Desk(Ward(*PEOPLE, *recorded("x", "bea", 3), *recorded("y", "ana", 2), *many(1)))
+    desk.ward.put(Attendance("x", astray), Attendance("y", two))
+
+    outcome = await desk.page()
+
+    assert ids(outcome) == names(0)
+    assert desk.heard.alarms == [("PATIENT_BOUNDARY", "LIST"), ("FACTS_CONFLICT", "LIST")]
+    assert desk.heard.decisions == []
 
 
 @pytest.mark.parametrize(
@@ -324,7 +488,8 @@ async def test_the_list_ends_where_the_subject_is_suspended_meanwhile() -> None:
     outcome = await desk.page()
 
     assert ids(outcome) == []
-    assert len(ward.chunks) == 2
+    assert ward.chunks == [57, 114, 684]
+    assert outcome.record.considered == 0
 
 
 @pytest.mark.parametrize(

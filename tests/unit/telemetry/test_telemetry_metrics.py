@@ -98,6 +98,18 @@ def test_lists_are_counted_by_themselves() -> None:
     assert after["authz_list_seconds_count", ()] == 3
 
 
+def test_a_candidate_that_alarms_is_among_the_decisions() -> None:
+    """Where whoever watches that reason looks already; it answered nobody, so it took no time."""
+    metrics = Metrics(RPCS)
+
+    metrics.alarmed("PATIENT_BOUNDARY", "LIST")
+    after = samples(metrics)
+
+    labels = (("action", "LIST"), ("effect", "DENY"), ("reason", "PATIENT_BOUNDARY"))
+    assert after["authz_decisions_total", labels] == 1
+    assert after["authz_decision_seconds_count", (("effect", "DENY"),)] == 0
+
+
 def test_what_is_read_at_each_scrape_follows() -> None:
     metrics, numbers = Metrics(RPCS), {"subject": 1.0}
     metrics.watch("authz_things", "Things.", lambda: numbers, "kind")
