@@ -16,9 +16,10 @@ from bench.processes import AUTHZ, ServerError
 from bench.profiling import profile
 from bench.registry import RegistryError
 from bench.report import Row, machine, table
-from bench.results import FULL, QUICK, Results
+from bench.results import FULL, QUICK, SMOKE, Results
 from bench.rows import rows_of
 from bench.run import measure
+from bench.shipping import ShippingError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,14 +28,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not Path("policies").is_dir() or not AUTHZ.exists():
         print("bench: run it from the repository's root, after `make setup`", file=sys.stderr)
         return 2
-    plan = QUICK if options.quick else FULL
+    plan = SMOKE if options.smoke else QUICK if options.quick else FULL
     try:
         if options.profile:
             print(profile(plan, options.directory))
             return 0
         found_on = machine()
-        results = measure(plan, options.directory)
-    except (LoadError, ServerError, RegistryError) as error:
+        results = measure(plan, options.directory, options.cerbos)
+    except (LoadError, ServerError, RegistryError, ShippingError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     rows = rows_of(results)
@@ -52,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="a small registry and short slices: to see that it works, not for numbers",
     )
+    parser.add_argument(
+        "--smoke", action="store_true", help="one slice of each, shorter still: for the tests"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples to FILE")
     parser.add_argument(
         "--profile", action="store_true", help="show where the time of a CheckAccess goes instead"
@@ -62,6 +66,13 @@ def _parser() -> argparse.ArgumentParser:
         default=Path("var/bench"),
         help="where registries are kept, and the latest run's journals and logs (%(default)s)",
     )
+    parser.add_argument(
+        "--cerbos",
+        type=Path,
+        metavar="DIRECTORY",
+        default=Path("var/bench/cerbos"),
+        help="where Cerbos is, or is put by npm, which only a full run asks (%(default)s)",
+    )
     return parser
 
 
@@ -69,6 +80,8 @@ def _print(rows: Sequence[Row], results: Results, found_on: dict[str, str]) -> N
     """Print the table, and what is wrong."""
     print("\n".join(f"{name.replace('_', ' ')}: {text}" for name, text in found_on.items()))
     print(f"\n{table(rows)}\n")
+    for missing in results.left_out:
+        print(f"LEFT OUT: {missing}")
     for problem in results.problems:
         print(f"WRONG: {problem}")
     missed = sum(row.met is False for row in rows)
@@ -88,6 +101,11 @@ def _json(results: Results, rows: Sequence[Row], found_on: dict[str, str]) -> by
         "thread_cpu_seconds": {name: cpu._asdict() for name, cpu in results.threads.items()},
         "memory": asdict(results.memory),
         "starts": results.starts,
+        "list_walks": [asdict(walk) for walk in results.walks or ()],
+        "shipped": [asdict(each) for each in results.shipped],
+        "spread_over_workers": results.spread,
+        "cerbos_audit": asdict(results.audit) if results.audit else None,
+        "left_out": results.left_out,
         "problems": results.problems,
     }
     return orjson.dumps(plain, option=orjson.OPT_INDENT_2)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from bench.http2 import Address, Connection, LoadError, Question
 
 CONNECTIONS = 4
-"""Over how many connections the calls in flight are spread."""
+"""Over how many connections the calls in flight are spread where nothing else is said."""
 
 _SILENCE_SECONDS = 15
 
@@ -55,7 +55,13 @@ class Load:
 
 
 def run_load(
-    address: Address, path: str, questions: Iterator[Question], *, in_flight: int, seconds: float
+    address: Address,
+    path: str,
+    questions: Iterator[Question],
+    *,
+    in_flight: int,
+    seconds: float,
+    connections: int = CONNECTIONS,
 ) -> Load:
     """Keep *in_flight* calls of *path* on the way for *seconds*, then wait for the last answers.
 
@@ -64,7 +70,7 @@ def run_load(
     Raises:
         LoadError: The server hung up, fell silent, or does not speak HTTP/2.
     """
-    links = [Connection(address, path) for _ in range(CONNECTIONS)]
+    links = [Connection(address, path) for _ in range(min(connections, in_flight))]
     gc.collect()
     gc.disable()  # it would walk over all answers kept, again and again
     cpu = process_time()

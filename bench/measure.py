@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import nan
 from statistics import median
 
 from bench.http2 import Question
-from bench.load import Call, run_load
+from bench.load import CONNECTIONS, Call, run_load
 from bench.processes import Server
-from bench.questions import Check
+from bench.questions import Check, Checked
 
 IN_FLIGHT = 64
 """How many calls are on the way at once."""
@@ -36,12 +37,15 @@ class Ledger:
     def take_calls(self, calls: Sequence[Call], check: Check) -> None:
         """Check the answer of each of *calls*."""
         for call in calls:
-            found = check(call)
-            self.answers += 1
-            self.decision_ids.extend(found.decision_ids)
-            if found.problem:
-                self.wrong += 1
-                self.problems = [*self.problems, found.problem][:_SHOWN]
+            self.take(check(call))
+
+    def take(self, found: Checked) -> None:
+        """Count one answer that was checked."""
+        self.answers += 1
+        self.decision_ids.extend(found.decision_ids)
+        if found.problem:
+            self.wrong += 1
+            self.problems = [*self.problems, found.problem][:_SHOWN]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,8 @@ class Series:
         check: What is right.
         ledger: Where answers are counted.
         decisions: How many decisions a call asks for.
+        connections: Over how many connections.
+        in_flight: How many calls are on the way at once.
         samples: One for each slice that counts.
     """
 
@@ -87,6 +93,8 @@ class Series:
     check: Check
     ledger: Ledger
     decisions: int = 1
+    connections: int = CONNECTIONS
+    in_flight: int = IN_FLIGHT
     samples: list[Sample] = field(default_factory=list)
 
     def run(self, seconds: float) -> Sample:
@@ -97,7 +105,12 @@ class Series:
         """
         before = self.server.cpu_seconds
         load = run_load(
-            self.server.address, self.path, self.questions, in_flight=IN_FLIGHT, seconds=seconds
+            self.server.address,
+            self.path,
+            self.questions,
+            in_flight=self.in_flight,
+            seconds=seconds,
+            connections=self.connections,
         )
         cpu = self.server.cpu_seconds - before
         self.ledger.take_calls(load.calls, self.check)
@@ -139,12 +152,19 @@ class Ratio:
 
 def ratio(one: Series, other: Series) -> Ratio:
     """Return how many times the rate of *other* that of *one* is."""
-    rounds = [mine.rate / its.rate for mine, its in zip(one.samples, other.samples, strict=True)]
+    rounds = [
+        times(mine.rate, its.rate) for mine, its in zip(one.samples, other.samples, strict=True)
+    ]
     return Ratio(
-        one.median("rate") / other.median("rate"),
+        times(one.median("rate"), other.median("rate")),
         float(median(rounds)),
-        other.median("cpu_microseconds") / one.median("cpu_microseconds"),
+        times(other.median("cpu_microseconds"), one.median("cpu_microseconds")),
     )
+
+
+def times(one: float, other: float) -> float:
+    """Return how many times *other* goes into *one*; not a number where a slice showed nothing."""
+    return one / other if other else nan
 
 
 def alternate(series: list[Series], *, rounds: int, seconds: float) -> Iterator[int]:

@@ -48,7 +48,7 @@ class Cpu(NamedTuple):
 
 @dataclass(slots=True)
 class Server:
-    """A server under test.
+    """A server under test, with the processes that it has started.
 
     Attributes:
         address: Where it serves gRPC.
@@ -70,14 +70,25 @@ class Server:
 
     @property
     def cpu_seconds(self) -> float:
-        """CPU time of the process so far, all threads together, in seconds."""
-        times = self._process.cpu_times()
-        return float(times.user + times.system)
+        """CPU time so far, all processes and threads together, in seconds.
+
+        Of those that live: a worker that has ended takes its time with it.
+        """
+        return sum(self.each_cpu_seconds())
+
+    def each_cpu_seconds(self) -> list[float]:
+        """Return the CPU time of each process so far, the first of them first, in seconds."""
+        found = [one.cpu_times() for one in (self._process, *self._children())]
+        return [float(times.user + times.system) for times in found]
 
     @property
     def resident_bytes(self) -> int:
-        """Memory that the process holds, in bytes."""
-        return int(self._process.memory_info().rss)
+        """Memory that the processes hold, in bytes, what they share counted for each."""
+        return sum(one.memory_info().rss for one in (self._process, *self._children()))
+
+    def _children(self) -> list[psutil.Process]:
+        """Return the processes that it has started, in the order of their numbers."""
+        return sorted(self._process.children(recursive=True), key=lambda one: one.pid)
 
     def thread_cpu_seconds(self) -> dict[str, Cpu]:
         """Return the CPU time of its threads so far, by their names."""
@@ -118,14 +129,14 @@ class Server:
 
 
 @contextmanager
-def echo(folder: Path) -> Iterator[Server]:
-    """Run the empty echo server."""
+def echo(folder: Path, *, workers: int = 1) -> Iterator[Server]:
+    """Run the empty echo server, in one process or in *workers* that share its port."""
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "bench.echo_server"]
+    command = [sys.executable, "-m", "bench.echo_server", str(workers)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as popen:
         line = popen.stdout.readline() if popen.stdout else ""
         server = Server(popen, ("127.0.0.1", int(line)), folder)
-        with _ending(server):
+        with ending(server):
             yield server
 
 
@@ -137,21 +148,21 @@ def service(
     settings: Mapping[str, str] | None = None,
     command: Sequence[str] = (str(AUTHZ), "serve"),
 ) -> Iterator[Server]:
-    """Run the service on *registry*, its journal and its log in *folder*.
+    """Run the service on *registry*, its journal and its log in *folder*, with no decision store.
 
     Raises:
         ServerError: It does not serve.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    address, http_address = _free_address(), _free_address()
+    address, http_address = free_address(), free_address()
     environment = {name: value for name, value in os.environ.items() if name[:6] != "AUTHZ_"}
     environment |= {
         "AUTHZ_INSECURE_LOOPBACK": "1",
         "AUTHZ_REGISTRY_URL": url_of(registry),
         "AUTHZ_JOURNAL_DIR": str(folder / "journal"),
-        "AUTHZ_DECISIONS_URL": f"sqlite:///{folder / 'decisions.db'}",
-        "AUTHZ_LISTEN": _text(address),
-        "AUTHZ_HTTP_LISTEN": _text(http_address),
+        "AUTHZ_LISTEN": address_text(address),
+        "AUTHZ_HTTP_LISTEN": address_text(http_address),
+        "AUTHZ_DECISIONS_URL": "none",
         "AUTHZ_LOG_FORMAT": "json",
         **(settings or {}),
     }
@@ -159,14 +170,14 @@ def service(
         begun = perf_counter()
         with subprocess.Popen(command, env=environment, stderr=log, text=True) as popen:
             server = Server(popen, address, folder, http_address)
-            with _ending(server):
-                _wait_until_serving(server)
+            with ending(server):
+                wait_until_serving(server)
                 server.start_seconds = perf_counter() - begun
                 yield server
 
 
 @contextmanager
-def _ending(server: Server) -> Iterator[None]:
+def ending(server: Server) -> Iterator[None]:
     """Stop *server* at the end; kill it where something failed."""
     try:
         yield
@@ -176,7 +187,7 @@ def _ending(server: Server) -> Iterator[None]:
     server.stop()
 
 
-def _free_address() -> Address:
+def free_address() -> Address:
     """Return a loopback address that nobody listens on."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -184,12 +195,12 @@ def _free_address() -> Address:
     return "127.0.0.1", port
 
 
-def _text(address: Address) -> str:
+def address_text(address: Address) -> str:
     """Return *address* as settings write it."""
     return f"{address[0]}:{address[1]}"
 
 
-def _wait_until_serving(server: Server) -> None:
+def wait_until_serving(server: Server) -> None:
     """Return when the service says that it is SERVING.
 
     Raises:
@@ -200,7 +211,7 @@ def _wait_until_serving(server: Server) -> None:
         if server.popen.poll() is not None or perf_counter() > give_up:
             raise ServerError(f"the service did not start; see {server.folder / 'log.jsonl'}")
         sleep(_POLL_SECONDS)
-    with grpc.insecure_channel(_text(server.address)) as channel:
+    with grpc.insecure_channel(address_text(server.address)) as channel:
         health = health_pb2_grpc.HealthStub(channel)
         while not _serves(health):
             if server.popen.poll() is not None or perf_counter() > give_up:

@@ -15,7 +15,7 @@ from authz_service.api.v1 import recording_access_pb2 as pb
 from authz_service.api.v1 import vocabulary_pb2 as words
 from bench.http2 import Question
 from bench.load import Call
-from bench.world import RECORDINGS_EACH, World, patient_id, recording_id
+from bench.world import FREQUENT_PATIENT, RECORDINGS_EACH, World, patient_id, recording_id
 
 CHECK_METHOD = ("authz_service.api.v1.RecordingAccessService", "CheckAccess")
 CHECK_PATH = f"/{CHECK_METHOD[0]}/CheckAccess"
@@ -75,20 +75,41 @@ class Questions:
             for patient in range(patients)
             for turn in range(RECORDINGS_EACH)
         ]
-        return [_batch(asked[at : at + batch]) for at in range(0, len(asked), batch)]
+        asked += [
+            Asked(FREQUENT_PATIENT, recording_id(number), is_own=True)
+            for number in world.frequent_recordings
+        ]
+        return [batched(asked[at : at + batch]) for at in range(0, len(asked), batch)]
+
+    def asked(self) -> list[Asked]:
+        """Return what is asked about the working set, at random."""
+        return [self._warm(number) for number in range(_PREPARED)]
 
     def warm(self) -> Iterator[Question]:
         """Return questions about the working set, at random."""
-        return cycle([_single(self._warm(number)) for number in range(_PREPARED)])
+        return cycle([single(one) for one in self.asked()])
 
     def warm_batches(self, batch: int) -> Iterator[Question]:
         """Return batches of questions about the working set, at random."""
         return cycle(
             [
-                _batch([self._warm(number) for number in range(batch)])
+                batched([self._warm(number) for number in range(batch)])
                 for _ in range(_PREPARED_BATCHES)
             ]
         )
+
+    def asked_by_one(self, batch: int) -> list[list[Asked]]:
+        """Return batches of what the frequent patient asks: about their own and others' in turn."""
+        own = self._world.frequent_recordings
+        return [
+            [
+                Asked(FREQUENT_PATIENT, recording_id(number), is_own=True)
+                if place % 2 == 0
+                else Asked(FREQUENT_PATIENT, self._warm(1).recording, is_own=False)
+                for place, number in enumerate(self._random.sample(own, batch))
+            ]
+            for _ in range(_PREPARED_BATCHES)
+        ]
 
     def cold(self) -> Iterator[Question]:
         """Return questions of which no subject, recording or patient comes up twice.
@@ -102,8 +123,8 @@ class Questions:
     def _cold(self, numbers: Sequence[int]) -> Iterator[Question]:
         """Yield questions in which each patient of *numbers* has one part."""
         for one, two, three in zip(numbers[::3], numbers[1::3], numbers[2::3], strict=False):
-            yield _single(Asked(patient_id(one), self._recording_of(one), is_own=True))
-            yield _single(Asked(patient_id(two), self._recording_of(three), is_own=False))
+            yield single(Asked(patient_id(one), self._recording_of(one), is_own=True))
+            yield single(Asked(patient_id(two), self._recording_of(three), is_own=False))
 
     def _warm(self, number: int) -> Asked:
         """Return one question about the working set: each even one is allowed."""
@@ -117,6 +138,19 @@ class Questions:
         return recording_id(
             patient + self._random.randrange(RECORDINGS_EACH) * self._world.patients
         )
+
+
+def single(asked: Asked) -> Question:
+    """Return *asked* as a CheckAccess."""
+    return Question(_message(asked).SerializeToString(), asked)
+
+
+def batched(asked: list[Asked]) -> Question:
+    """Return *asked* as one BatchCheckAccess."""
+    request = pb.BatchCheckAccessRequest(
+        checks=[_message(one) for one in asked], semantics=pb.BATCH_SEMANTICS_EXECUTE_ALL
+    )
+    return Question(request.SerializeToString(), asked)
 
 
 def check_of(facts_revision: int) -> Check:
@@ -178,19 +212,6 @@ def _problem(asked: Asked, answer: pb.CheckAccessResponse, facts_revision: int) 
     if answer.facts_revision != facts_revision or len(answer.decision_id) != _DECISION_ID_LENGTH:
         return "wrong revision or no decision id"
     return None
-
-
-def _single(asked: Asked) -> Question:
-    """Return *asked* as a CheckAccess."""
-    return Question(_message(asked).SerializeToString(), asked)
-
-
-def _batch(asked: list[Asked]) -> Question:
-    """Return *asked* as one BatchCheckAccess."""
-    request = pb.BatchCheckAccessRequest(
-        checks=[_message(one) for one in asked], semantics=pb.BATCH_SEMANTICS_EXECUTE_ALL
-    )
-    return Question(request.SerializeToString(), asked)
 
 
 def _message(asked: Asked) -> pb.CheckAccessRequest:

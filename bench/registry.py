@@ -21,7 +21,7 @@ from authz_service.facts.writing import write_facts
 from authz_service.pdp.corroboration import corroborated_patient_id
 from authz_service.pdp.entities import Entity
 from authz_service.pdp.facts import Fact, PatientFacts, RecordingFacts
-from bench.world import World, patient_id, recording_id
+from bench.world import World, recording_id
 
 _SAMPLES = 200
 
@@ -79,8 +79,8 @@ def _show(done: int, world: World, seconds: float) -> None:
     last = done == world.facts
     if last or sys.stderr.isatty():
         print(
-            f"\rregistry of {world.recordings:,} recordings: {done:,} of {world.facts:,} facts,"
-            f" {done / seconds:,.0f}/s",
+            f"\rregistry of {len(world.all_recordings):,} recordings:"
+            f" {done:,} of {world.facts:,} facts, {done / seconds:,.0f}/s",
             end="\n" if last else "",
             file=sys.stderr,
             flush=True,
@@ -94,13 +94,13 @@ def _check(world: World, path: Path) -> None:
         RegistryError: A patient is not whom the questions take them for.
     """
     reader = SqlReader(url_of(path), SystemClock())
-    numbers = range(0, world.recordings, max(1, world.recordings // _SAMPLES))
+    numbers = world.all_recordings[:: max(1, len(world.all_recordings) // _SAMPLES)]
     keys = [Key("recording", recording_id(number)) for number in numbers]
     values = reader.load(keys).values
     reader.close()
     for number in numbers:
         found = values.get(Key("recording", recording_id(number)))
-        patient = patient_id(world.owner_of(number))
+        patient = world.patient_of(number)
         known = values.get(Key("patient", patient))
         if (
             not isinstance(found, RecordingFacts)

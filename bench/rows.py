@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bench.measure import Ratio, Series, ratio
+from bench.measure import ratio
 from bench.report import Row
 from bench.results import SHARE_IN_MEMORY, Results
+from bench.rows_beside import beside_rows
+from bench.rows_of_lists import list_rows
+from bench.rows_of_load import at_least, rate_row, three
+from bench.rows_of_shipping import shipping_rows
 
 _MEGABYTE = 1e6
 
@@ -15,6 +19,9 @@ def rows_of(results: Results) -> list[Row]:
     """Return the table of *results*."""
     return [
         *_under_load(results),
+        *list_rows(results),
+        *beside_rows(results),
+        *shipping_rows(results),
         *_policy(results),
         *_start(results),
         *_memory(results),
@@ -25,48 +32,24 @@ def rows_of(results: Results) -> list[Row]:
 def _under_load(results: Results) -> Iterator[Row]:
     """Yield what was measured under load, with the ratios that are asked for."""
     series = results.series
-    yield _rate(series["echo"])
-    yield _rate(series["warm"], f"; {results.hits['warm']:.1%} in memory")
-    yield _at_least("… of the echo", ratio(series["warm"], series["echo"]), 0.75)
-    yield _rate(series["cold"], f"; {results.hits['cold']:.1%} in memory")
-    yield _at_least("… of the echo", ratio(series["cold"], series["echo"]), 0.4)
-    yield _rate(series["batch"])
-    yield _at_least("… of CheckAccess", ratio(series["batch"], series["warm"]), 8.0)
-    yield _rate(series["small"], f"; {results.hits['small']:.1%} in memory")
+    yield rate_row(series["echo"])
+    yield rate_row(series["warm"], f"; {results.hits['warm']:.1%} in memory")
+    yield at_least("… of the echo", ratio(series["warm"], series["echo"]), 0.75)
+    yield rate_row(series["cold"], f"; {results.hits['cold']:.1%} in memory")
+    yield at_least("… of the echo", ratio(series["cold"], series["echo"]), 0.4)
+    yield rate_row(series["batch"])
+    yield at_least("… of CheckAccess", ratio(series["batch"], series["warm"]), 8.0)
+    yield rate_row(series["small"], f"; {results.hits['small']:.1%} in memory")
     larger = ratio(series["small"], series["warm"])
     plan = results.plan
     yield Row(
         f"… cost of {plan.large.recordings:,} recordings over {plan.small.recordings:,},"
         f" {SHARE_IN_MEMORY:.0%} of either in memory",
-        _three(larger),
+        three(larger),
         f"{larger.by_cpu:.2f} by CPU time",
         "≤ 1.10",
         larger.of_medians <= 1.10,
     )
-
-
-def _rate(series: Series, remark: str = "") -> Row:
-    """Return the line of one load."""
-    of = series.median
-    call = "" if series.decisions == 1 else f" a batch of {series.decisions}"
-    return Row(
-        series.title,
-        f"{of('rate'):,.0f}/s; p50 {of('half_milliseconds'):.1f} ms,"
-        f" p99 {of('most_milliseconds'):.1f} ms{call}{remark}",
-        f"{of('cpu_microseconds'):.0f} µs each; busy {of('server_busy'):.0%},"
-        f" generator {of('generator_busy'):.0%}",
-    )
-
-
-def _at_least(measurement: str, found: Ratio, target: float) -> Row:
-    """Return the line of a ratio that has to be reached."""
-    cost = f"{found.by_cpu:.2f} by CPU time"
-    return Row(measurement, _three(found), cost, f"≥ {target:g}", found.of_medians >= target)
-
-
-def _three(found: Ratio) -> str:
-    """Return a ratio with its witness."""
-    return f"{found.of_medians:.2f} of medians, {found.of_rounds:.2f} median of rounds"
 
 
 def _policy(results: Results) -> Iterator[Row]:
@@ -120,7 +103,7 @@ def _memory(results: Results) -> Iterator[Row]:
 
 def _answers(results: Results) -> Iterator[Row]:
     """Yield whether every answer was right, and is in a journal."""
-    ledgers = {id(one.ledger): one.ledger for one in results.series.values()}.values()
+    ledgers = results.ledgers.values()
     answers = sum(ledger.answers for ledger in ledgers)
     wrong = sum(ledger.wrong for ledger in ledgers)
     yield Row(f"Wrong or missing among {answers:,} answers", f"{wrong:,}", "", "0", wrong == 0)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from authz_service.clocks import SystemClock
 from authz_service.facts.sql_reader import SqlReader
+from bench.beside import beside
+from bench.cerbos import CerbosMissingError, installed
 from bench.echo_server import PATH as ECHO_PATH
 from bench.journals import complaints, examine
-from bench.load import run_load
+from bench.lists import LIST_PATH, PAGE, asked_in_turn, list_check_of, walks
 from bench.measure import Ledger, Series, alternate
 from bench.policies import reloads, verdicts
 from bench.processes import Cpu, Server, echo, service
+from bench.progress import say
 from bench.questions import (
     BATCH_PATH,
     CHECK_PATH,
@@ -26,15 +28,14 @@ from bench.questions import (
 )
 from bench.registry import registry_of, url_of
 from bench.results import BATCH, SHARE_IN_MEMORY, Plan, Results
-from bench.world import World
+from bench.shipping_beside import shipping
+from bench.warming import warm_up
 
-_WARMING_BATCH = 500
-_WARMING_SECONDS = 3600.0
 _COLD_SHARE = 4
 _READ_BYTES = 16 << 20
 
 
-def measure(plan: Plan, directory: Path) -> Results:
+def measure(plan: Plan, directory: Path, cerbos_directory: Path) -> Results:
     """Carry out *plan*; registries are kept in *directory*, and the logs of the latest run.
 
     Raises:
@@ -47,27 +48,41 @@ def measure(plan: Plan, directory: Path) -> Results:
     latest = directory / "latest"
     shutil.rmtree(latest, ignore_errors=True)
     results = Results(plan)
-    ledgers = {name: Ledger() for name in ("echo", "warm", "small", "cold")}
-    _under_load(results, (large, small), latest, ledgers)
-    for name in ("warm", "small", "cold"):
-        say(f"verifying the journal of {name}")
-        results.journals[name] = examine(latest / name / "journal", ledgers[name])
-        if ledgers[name].wrong:
-            results.problems += [
-                f"{name} logged {text}" for text in complaints(latest / name / "log.jsonl")
-            ]
-    for name, ledger in ledgers.items():
+    program = _cerbos(results, cerbos_directory)
+    _under_load(results, (large, small), latest)
+    beside(results, large, revision_of(large), latest, program)
+    shipping(results, large, revision_of(large), latest)
+    for name, ledger in results.ledgers.items():
         results.problems += [f"{name}: {problem}" for problem in ledger.problems]
-    results.problems += [
-        f"{name}: {found.problem}" for name, found in results.journals.items() if found.problem
-    ]
+        if (latest / name / "journal").is_dir():
+            _examine(results, name, latest)
     _without_load(results, (large, small), latest)
     return results
 
 
-def _under_load(
-    results: Results, registries: tuple[Path, Path], latest: Path, ledgers: dict[str, Ledger]
-) -> None:
+def _cerbos(results: Results, directory: Path) -> Path | None:
+    """Return Cerbos's program; None where it is left out, which the results say."""
+    try:
+        return installed(directory, may_install=results.plan.may_install)
+    except CerbosMissingError as missing:
+        results.left_out.append(f"Cerbos: {missing}")
+        return None
+
+
+def _examine(results: Results, name: str, latest: Path) -> None:
+    """Verify the journals of a server, and look for its answers in them."""
+    say(f"verifying the journal of {name}")
+    ledger = results.ledgers[name]
+    found = results.journals[name] = examine(latest / name / "journal", ledger)
+    if ledger.wrong:
+        results.problems += [
+            f"{name} logged {text}" for text in complaints(latest / name / "log.jsonl")
+        ]
+    if found.problem:
+        results.problems.append(f"{name}: {found.problem}")
+
+
+def _under_load(results: Results, registries: tuple[Path, Path], latest: Path) -> None:
     """Run all servers and load one after the other."""
     plan = results.plan
     large, small = registries
@@ -81,13 +96,17 @@ def _under_load(
                 service(large, latest / "cold", settings={"AUTHZ_FACTS_CACHE_ENTRIES": entries})
             ),
         }
-        results.series = _series(plan, servers, ledgers, (revision_of(large), revision_of(small)))
+        results.ledgers = {name: Ledger() for name in servers}
+        revisions = (revision_of(large), revision_of(small))
+        results.series = _series(plan, servers, results.ledgers, revisions)
         results.memory.at_start = servers["warm"].resident_bytes
         for name, world in (("warm", plan.large), ("small", plan.small)):
             warm_up(servers[name], world, results.series[name])
         results.memory.warm = servers["warm"].resident_bytes
         results.memory.recordings = int(_of_recordings(servers["warm"], "entries"))
         _rounds(results, servers, large)
+        say("walking through lists")
+        results.walks = walks(servers["warm"], plan.large, results.ledgers["warm"], revisions[0])
         results.memory.after = servers["warm"].resident_bytes
 
 
@@ -122,22 +141,21 @@ def _series(
             servers["warm"], BATCH_PATH, about_large.warm_batches(BATCH),
             batch_check_of(revisions[0]), ledgers["warm"], BATCH,
         ),
+        "list": Series(
+            f"ListRecordings, pages of {PAGE}, facts in memory, pages",
+            servers["warm"], LIST_PATH, asked_in_turn(plan.large), list_check_of(revisions[0]),
+            ledgers["warm"],
+        ),
+        "check_alone": Series(
+            "CheckAccess, one call at a time",
+            servers["warm"], CHECK_PATH, about_large.warm(), check, ledgers["warm"], in_flight=1,
+        ),
+        "list_alone": Series(
+            f"ListRecordings, pages of {PAGE}, one call at a time, pages",
+            servers["warm"], LIST_PATH, asked_in_turn(plan.large), list_check_of(revisions[0]),
+            ledgers["warm"], in_flight=1,
+        ),
     }  # fmt: skip
-
-
-def warm_up(server: Server, world: World, series: Series) -> None:
-    """Have *server* load the facts of the working set."""
-    questions = Questions(world, SHARE_IN_MEMORY)
-    say(f"warming {questions.warm_recordings:,} of {world.recordings:,} recordings")
-    load = run_load(
-        server.address,
-        BATCH_PATH,
-        iter(questions.warming(_WARMING_BATCH)),
-        in_flight=4,
-        seconds=_WARMING_SECONDS,
-    )
-    revision = int(server.metric("authz_facts_revision").get("", 0))
-    series.ledger.take_calls(load.calls, batch_check_of(revision))
 
 
 def _rounds(results: Results, servers: dict[str, Server], registry: Path) -> None:
@@ -201,8 +219,3 @@ def revision_of(registry: Path) -> int:
     revision = reader.look().revision
     reader.close()
     return revision
-
-
-def say(text: str) -> None:
-    """Say how far the run is."""
-    print(f"bench: {text}", file=sys.stderr, flush=True)

@@ -1,6 +1,7 @@
 """The benchmark's registry, as facts: patients with five sound recordings each, and clinicians.
 
-Everything follows from the numbers alone, so that questions can be made without the registry.
+Beside them one clinician and one patient with many more than others. Everything follows from the
+numbers alone, so that questions can be made without the registry.
 """
 
 from __future__ import annotations
@@ -33,8 +34,12 @@ from authz_service.pdp.facts import Fact
 
 RECORDINGS_EACH = 5
 """How many recordings a patient has."""
-CLINICIANS = 2000
-"""How many clinicians hold all consultations."""
+BUSY_CLINICIAN = "s-busy"
+"""The clinician with more recordings than anybody."""
+FREQUENT_PATIENT = "p-frequent"
+"""The patient with more recordings than any other."""
+
+_RECORDINGS_OF_A_CLINICIAN = 500
 
 _TENANT = "uk-nhs"
 _BEGINNING = datetime(2021, 1, 4, 8, tzinfo=UTC)
@@ -44,51 +49,82 @@ _MINUTES_EACH = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A registry of so many patients, each with recordings that are spread over the years."""
+    """A registry of so many patients, each with recordings that are spread over the years.
+
+    Attributes:
+        patients: How many patients have `RECORDINGS_EACH`.
+        busy: How many recordings the busy clinician has, of these patients in turn.
+        frequent: How many the frequent patient has.
+    """
 
     patients: int
+    busy: int = 0
+    frequent: int = 0
 
     @property
     def recordings(self) -> int:
-        """How many recordings there are."""
+        """How many recordings there are of patients who have `RECORDINGS_EACH` alone."""
         return self.patients * RECORDINGS_EACH
+
+    @property
+    def clinicians(self) -> int:
+        """How many clinicians hold the consultations of these recordings."""
+        return max(2, self.recordings // _RECORDINGS_OF_A_CLINICIAN)
+
+    @property
+    def all_recordings(self) -> range:
+        """All recordings, by number, oldest first."""
+        return range(self.recordings + self.busy + self.frequent)
+
+    @property
+    def frequent_recordings(self) -> range:
+        """The frequent patient's, by number, oldest first."""
+        return self.all_recordings[self.recordings + self.busy :]
 
     @property
     def facts(self) -> int:
         """How many facts there are."""
-        return 1 + CLINICIANS + self.patients + 3 * self.recordings
+        return 3 + self.clinicians + self.patients + 3 * len(self.all_recordings)
 
     @property
     def name(self) -> str:
         """The name of the registry's file: changes with the schema and with what is said here."""
         digest = hashlib.sha256(SCHEMA_VERSION.encode())
-        for fact in World(patients=2).entities():
+        for fact in World(patients=2, busy=2, frequent=2).entities():
             digest.update(repr(fact).encode())
-        return f"registry-{self.recordings}-{digest.hexdigest()[:12]}.db"
+        return f"registry-{len(self.all_recordings)}-{digest.hexdigest()[:12]}.db"
 
-    def owner_of(self, recording: int) -> int:
-        """Return the patient of a recording, both by number."""
-        return recording % self.patients
+    def patient_of(self, recording: int) -> str:
+        """Return whose a recording is."""
+        if recording >= self.recordings + self.busy:
+            return FREQUENT_PATIENT
+        return patient_id(recording % self.patients)
+
+    def clinician_of(self, recording: int) -> str:
+        """Return who attended beside the patient."""
+        if self.recordings <= recording < self.recordings + self.busy:
+            return BUSY_CLINICIAN
+        return clinician_id(recording % self.clinicians)
 
     def entities(self) -> Iterator[Fact[Entity]]:
         """Yield every fact, in the order in which a registry would come to know them."""
         yield _fact(Tenant(_TENANT, "Europe/London"), "directory")
-        for number in range(CLINICIANS):
-            yield _fact(_clinician(number), "directory")
+        for clinician in (BUSY_CLINICIAN, *map(clinician_id, range(self.clinicians))):
+            yield _fact(_clinician(clinician), "directory")
+        yield _fact(_patient(FREQUENT_PATIENT, 0), "directory")
         for number in range(self.patients):
-            yield _fact(_patient(number), "directory")
-        for number in range(self.recordings):
+            yield _fact(_patient(patient_id(number), number), "directory")
+        for number in self.all_recordings:
             yield from self._facts_of_call(number)
 
     def _facts_of_call(self, number: int) -> Iterator[Fact[Entity]]:
         """Yield the three facts that witness whose a recording is."""
-        patient = patient_id(self.owner_of(number))
+        patient = self.patient_of(number)
         began = _BEGINNING + number * timedelta(minutes=2)
+        ended = began + _MINUTES_EACH
         consultation = f"c{number:07}"
         yield _fact(
-            Consultation(
-                consultation, _TENANT, patient, Modality.VIDEO, began, began + _MINUTES_EACH
-            ),
+            Consultation(consultation, _TENANT, patient, Modality.VIDEO, began, ended),
             "booking-system",
         )
         yield _fact(
@@ -98,19 +134,14 @@ class World:
                 RecordingState.ACTIVE,
                 consultation,
                 patient,
-                created_at=began + _MINUTES_EACH,
+                created_at=ended,
                 created_by_release="2026.1",
             ),
             "recording-pipeline",
         )
         participants = (
-            Participant(patient, ParticipantKind.PATIENT, began, began + _MINUTES_EACH),
-            Participant(
-                f"s{number % CLINICIANS:04}",
-                ParticipantKind.CLINICIAN,
-                began,
-                began + _MINUTES_EACH,
-            ),
+            Participant(patient, ParticipantKind.PATIENT, began, ended),
+            Participant(self.clinician_of(number), ParticipantKind.CLINICIAN, began, ended),
         )
         yield _fact(Attendance(recording_id(number), participants), "media-server")
 
@@ -125,18 +156,21 @@ def recording_id(number: int) -> str:
     return f"r{number:07}"
 
 
-def _patient(number: int) -> Subject:
+def clinician_id(number: int) -> str:
+    """Return the id of a clinician."""
+    return f"s{number:04}"
+
+
+def _patient(subject_id: str, number: int) -> Subject:
     """Return an adult patient."""
     born = date(1940, 1, 1) + timedelta(days=number % 20_000)
-    return Subject(
-        patient_id(number), _TENANT, SubjectKind.PATIENT, SubjectStatus.ACTIVE, birth_date=born
-    )
+    return Subject(subject_id, _TENANT, SubjectKind.PATIENT, SubjectStatus.ACTIVE, birth_date=born)
 
 
-def _clinician(number: int) -> Subject:
+def _clinician(subject_id: str) -> Subject:
     """Return a clinician."""
     roles = (RoleAssignment("clinician", _BEGINNING),)
-    return Subject(f"s{number:04}", _TENANT, SubjectKind.STAFF, SubjectStatus.ACTIVE, roles=roles)
+    return Subject(subject_id, _TENANT, SubjectKind.STAFF, SubjectStatus.ACTIVE, roles=roles)
 
 
 def _fact(entity: Any, source: str) -> Fact[Entity]:
