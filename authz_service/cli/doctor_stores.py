@@ -75,14 +75,16 @@ def policy(settings: Settings) -> Finding:
 
 
 def _no_registry(where: str, settings: Settings) -> Finding:
-    """Return that there is no registry: never one so far, or no longer, where a service answers."""
+    """Return that there is no registry: none yet, or another than that of a service here."""
     answers = not status_or_silence(settings.listen, _LOOK_SECONDS)[1]
     if not answers and read_console(settings.http_listen, _LOOK_SECONDS).silence:
         todo = "load facts: authz facts import; or start: authz serve --insecure-loopback"
         return odd("registry", f"{where}: there is none yet", todo)
-    lost = "its file is gone" if where.startswith("sqlite") else "its tables are gone"
-    todo = "; or set AUTHZ_REGISTRY_URL to that of the service that answers here"
-    return bad("registry", f"{where}: {lost}; restore it from a backup", f"restore it{todo}")
+    what = f"{where}: there is none, though a service answers here"
+    todo = (
+        "set AUTHZ_REGISTRY_URL to that of the service; or restore it from a backup, if it is lost"
+    )
+    return bad("registry", what, todo)
 
 
 def _place(url: str) -> str:

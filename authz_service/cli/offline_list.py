@@ -170,5 +170,5 @@ class _NoObserver:
     def listed(self, action: str, rows: int, candidates: int, seconds: float) -> None:
         """Count nothing."""
 
-    def alarmed(self, reason: str, action: str) -> None:
+    def alarmed(self, reason: str) -> None:
         """Count nothing."""

@@ -44,7 +44,7 @@ class ListObserver(Protocol):
         """
         ...
 
-    def alarmed(self, reason: str, action: str) -> None:
+    def alarmed(self, reason: str) -> None:
         """Count a candidate that was denied for a *reason* that somebody has to hear of.
 
         Must not raise or block.
@@ -141,7 +141,7 @@ class ListRecordings:
         await self._journal.append((record, *(row.record for row in rows)))
         self._observer.listed(request.action, len(rows), page.considered, elapsed / 1_000_000)
         for reason in page.alarms:
-            self._observer.alarmed(reason, request.action)
+            self._observer.alarmed(reason)
         return ListOutcome(record, rows, self._token(page, question))
 
     async def _filled(

@@ -175,12 +175,13 @@ class ListMeter:
     """Counts pages of lists. Written on the event loop.
 
     The decisions on their rows are counted here alone, not among those that answer questions: a
-    list judges what nobody asked about by name, and what it denies nobody hears of. Only denials
-    that alarm are counted among those.
+    list judges what nobody asked about by name, and what it denies nobody hears of. Denials that
+    somebody has to look into are counted by themselves.
     """
 
-    def __init__(self, actions: Iterable[str]) -> None:
-        """Begin at nothing, for *actions*."""
+    def __init__(self, actions: Iterable[str], alarms: Iterable[str]) -> None:
+        """Begin at nothing, for *actions*, and for the reasons that are *alarms*."""
+        self._alarms = Counter(dict.fromkeys(alarms, 0))
         self._lists = Counter({(action, each): 0 for action in actions for each in _PAGES})
         self._rows = 0
         self._candidates = 0
@@ -192,6 +193,10 @@ class ListMeter:
         self._rows += rows
         self._candidates += candidates
         self._seconds.observe(seconds)
+
+    def alarmed(self, reason: str) -> None:
+        """Count a candidate that was denied for a *reason* that somebody has to look into."""
+        self._alarms[reason] += 1
 
     def collect(self) -> Iterator[Metric]:
         """Yield what was listed."""
@@ -206,6 +211,12 @@ class ListMeter:
             "authz_list_candidates",
             "Recordings judged for pages of lists, whether they were presented or not.",
             self._candidates,
+        )
+        yield counter(
+            "authz_list_alarms",
+            "Candidates denied for a reason that somebody has to look into, once for each page.",
+            ("reason",),
+            by_one_label(self._alarms),
         )
         yield histogram(
             "authz_list_seconds",

@@ -20,6 +20,7 @@ from prometheus_client.core import InfoMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from authz_service.operations.page_filling import ALARMING
 from authz_service.pdp.model import Action, Effect, Reason
 from authz_service.telemetry.families import (
     by_one_label,
@@ -65,7 +66,7 @@ class Metrics(Collector):
         self._decisions = Counter(
             {(effect.value, why.value, action): 0 for effect, why in outcomes for action in actions}
         )
-        self._lists = ListMeter(action.value for action in Action)
+        self._lists = ListMeter((action.value for action in Action), ALARMING)
         self._decision_seconds = {effect.value: Histogram() for effect in Effect}
         self._rpcs = {rpc: RpcMeter() for rpc in rpcs}
         self._loads = Counter(dict.fromkeys(_LOADS, 0))
@@ -86,8 +87,8 @@ class Metrics(Collector):
     def listed(self, action: str, rows: int, candidates: int, seconds: float) -> None:
         self._lists.listed(action, rows, candidates, seconds)
 
-    def alarmed(self, reason: str, action: str) -> None:
-        self._decisions[Effect.DENY.value, reason, action] += 1
+    def alarmed(self, reason: str) -> None:
+        self._lists.alarmed(reason)
 
     def rpc(self, service: str, method: str) -> RpcMeter:
         """Return what counts the calls of one method."""

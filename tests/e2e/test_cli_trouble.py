@@ -48,7 +48,8 @@ def test_what_is_lost_under_a_service_is_named(tmp_path: Path) -> None:
         each for each in json.loads(registry.stdout)["checks"] if each["subject"] == "registry"
     ]
     assert (registry.exit_code, found["verdict"]) == (1, "fail")
-    assert found["what"].endswith("its file is gone; restore it from a backup")
+    assert found["what"].endswith("there is none, though a service answers here")
+    assert "restore it from a backup" in found["todo"]
     assert "not known (the journal cannot write)" in status.stdout
 
 

@@ -123,7 +123,7 @@ class Heard:
 
     decisions: list[tuple[str, str, str]] = field(default_factory=list)
     lists: list[tuple[str, int, int]] = field(default_factory=list)
-    alarms: list[tuple[str, str]] = field(default_factory=list)
+    alarms: list[str] = field(default_factory=list)
     loads: list[tuple[str, str]] = field(default_factory=list)
     facts: dict[str, int] = field(default_factory=dict)
     conflicts: int = 0
@@ -134,8 +134,8 @@ class Heard:
     def listed(self, action: str, rows: int, candidates: int, seconds: float) -> None:
         self.lists.append((action, rows, candidates))
 
-    def alarmed(self, reason: str, action: str) -> None:
-        self.alarms.append((reason, action))
+    def alarmed(self, reason: str) -> None:
+        self.alarms.append(reason)
 
     def policy_loaded(self, outcome: str, revision: str) -> None:
         self.loads.append((outcome, revision))

@@ -437,7 +437,7 @@ async def test_a_candidate_that_alarms_is_counted() -> None:
     outcome = await desk.page()
 
     assert ids(outcome) == names(0)
-    assert desk.heard.alarms == [("PATIENT_BOUNDARY", "LIST"), ("FACTS_CONFLICT", "LIST")]
+    assert desk.heard.alarms == ["PATIENT_BOUNDARY", "FACTS_CONFLICT"]
     assert desk.heard.decisions == []
 
 

@@ -98,16 +98,19 @@ def test_lists_are_counted_by_themselves() -> None:
     assert after["authz_list_seconds_count", ()] == 3
 
 
-def test_a_candidate_that_alarms_is_among_the_decisions() -> None:
-    """Where whoever watches that reason looks already; it answered nobody, so it took no time."""
+def test_a_candidate_that_alarms_is_counted_by_itself() -> None:
+    """It answered nobody, so it is no decision; and the metric is there before the first."""
     metrics = Metrics(RPCS)
+    labels = (("reason", "PATIENT_BOUNDARY"),)
+    before = samples(metrics)
 
-    metrics.alarmed("PATIENT_BOUNDARY", "LIST")
+    metrics.alarmed("PATIENT_BOUNDARY")
     after = samples(metrics)
 
-    labels = (("action", "LIST"), ("effect", "DENY"), ("reason", "PATIENT_BOUNDARY"))
-    assert after["authz_decisions_total", labels] == 1
-    assert after["authz_decision_seconds_count", (("effect", "DENY"),)] == 0
+    alarms = "authz_list_alarms_total"
+    assert (before[alarms, labels], after[alarms, labels]) == (0, 1)
+    assert after[alarms, (("reason", "FACTS_CONFLICT"),)] == 0
+    assert not any(n for (name, _), n in after.items() if name == "authz_decisions_total")
 
 
 def test_what_is_read_at_each_scrape_follows() -> None:
