@@ -255,10 +255,12 @@ async def test_pages_under_constant_writes_are_each_one_state(
             number += 1
 
     done = asyncio.get_running_loop().run_in_executor(None, write_on)
-    revision = 0
+    revision = pages = 0
     try:
-        for _ in range(30):
+        while pages < 30 or revision < 5:  # until the writer has had its turns, however slow it is
             found = await page(lists, limit=500)
+            pages += 1
+            await asyncio.sleep(0)
             assert found.facts[0].subject is not None
             written = found.facts[0].subject.subject.family
             assert set(ids(found)) == {*(f"r{one}" for one in range(COUNT)), *written}
@@ -267,8 +269,6 @@ async def test_pages_under_constant_writes_are_each_one_state(
     finally:
         writing = False
         await done
-
-    assert revision > 1
 
 
 async def test_a_revision_that_is_not_there_yet_is_refused(
