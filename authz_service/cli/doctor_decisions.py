@@ -13,7 +13,7 @@ from authz_service.settings import Settings
 NO_STORE = "none"
 _NAME = "decision store"
 _LOOK_SECONDS = 1.0
-_TODO = "check AUTHZ_DECISIONS_URL, and that the database runs and lets this user in"
+_ADVICE = "check AUTHZ_DECISIONS_URL, and that the database runs and lets this user in"
 _WRONG_SCHEMAS = {
     SchemaState.NEWER: ("its schema is newer than this program", "use the program's newer version"),
     SchemaState.FOREIGN: (
@@ -32,7 +32,7 @@ def decision_store(settings: Settings) -> Finding:
     try:
         where, schema = shown(url), schema_state(url)
     except StoreFailureError as silent:
-        return bad(_NAME, str(silent), _TODO)
+        return bad(_NAME, str(silent), _ADVICE)
     if schema in _WRONG_SCHEMAS:
         what, todo = _WRONG_SCHEMAS[schema]
         return bad(_NAME, f"{where}: {what}", todo)

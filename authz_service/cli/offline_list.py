@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from authz_service.cli.listing import ListedRecording, Listing, PageAnswer
 from authz_service.cli.named_registry import named_registry
-from authz_service.clocks import FixedClock, SystemClock
+from authz_service.clocks import SystemClock, clock_of
 from authz_service.facts.questions import facts_in, keys_of, questions_about
 from authz_service.facts.reader import PageQuestion
 from authz_service.facts.sql_reader import SqlReader
@@ -48,7 +48,7 @@ def list_offline(
         RevisionAheadError: The registry has not reached *at_least*.
     """
     settings = load_settings(overrides)
-    clock: Clock = FixedClock(settings.fixed_clock) if settings.fixed_clock else SystemClock()
+    clock = clock_of(settings)
     policy = ActivePolicy(clock)
     policy.activate(BundleSource(settings.policy_dir).load())
     with named_registry(settings.registry_url) as url:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from authz_service.api.v1 import recording_access_pb2 as pb
@@ -69,13 +70,18 @@ def require_echo(
         "action": (asked.action, answered.action),
         "request id": (request_id, answered.request_id),
     }
-    wrong = [name for name, (sent, repeated) in pairs.items() if sent != repeated]
+    wrong = not_repeated(pairs)
     if wrong:
         raise CommandError(
-            f"the answer is to another question: it does not repeat the {', '.join(wrong)}",
+            f"the answer is to another question: it does not repeat the {wrong}",
             reason="ECHO_MISMATCH",
             hint="do not act on it; something between here and the service mixes up answers",
         )
+
+
+def not_repeated(pairs: Mapping[str, tuple[object, object]]) -> str:
+    """Return the names of what was sent and not repeated, in words; empty where all was."""
+    return ", ".join(name for name, (sent, repeated) in pairs.items() if sent != repeated)
 
 
 def answer_of(response: pb.CheckAccessResponse) -> Answer:

@@ -8,7 +8,7 @@ from authz_service.api.v1 import vocabulary_pb2 as words
 from authz_service.cli.channel import connected, new_request_id
 from authz_service.cli.failures import CommandError
 from authz_service.cli.listing import ListedRecording, Listing, PageAnswer
-from authz_service.cli.remote_check import fill_context
+from authz_service.cli.remote_check import fill_context, not_repeated
 from authz_service.operations.lists import ListRequest
 
 
@@ -70,10 +70,10 @@ def require_echo(
         "patient": (asked.patient_id, answered.patient_id),
         "request id": (request_id, answered.request_id),
     }
-    wrong = [name for name, (sent, repeated) in pairs.items() if sent != repeated]
+    wrong = not_repeated(pairs)
     if wrong:
         raise CommandError(
-            f"the list is of another question: it does not repeat the {', '.join(wrong)}",
+            f"the list is of another question: it does not repeat the {wrong}",
             reason="ECHO_MISMATCH",
             hint="do not show it; something between here and the service mixes up answers",
         )
