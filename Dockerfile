@@ -28,6 +28,7 @@ ENV PATH=/opt/authz/bin:$PATH \
     AUTHZ_CALLERS_FILE=/etc/authz/policies/callers.csv \
     AUTHZ_REGISTRY_URL=sqlite:////var/lib/authz/registry.db \
     AUTHZ_JOURNAL_DIR=/var/lib/authz/journal \
+    AUTHZ_DECISIONS_URL=sqlite:////var/lib/authz/decisions.db \
     AUTHZ_LOG_FORMAT=json
 USER authz
 WORKDIR /var/lib/authz

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -127,3 +128,14 @@ def test_what_is_refused_is_not_repeated(overrides: dict[str, Any]) -> None:
         load_settings(overrides, {})
 
     assert "s3cret" not in str(refused.value)
+
+
+def test_the_image_keeps_all_that_is_written_in_one_place() -> None:
+    """Whatever lies below var/ by default lies directly in the image's volume."""
+    image = (Path(__file__).resolve().parents[2] / "Dockerfile").read_text(encoding="utf-8")
+    defaults = load_settings({}, {}).model_dump()
+    written = {name for name, value in defaults.items() if "var/" in str(value)}
+
+    assert written == {"registry_url", "journal_dir", "decisions_url"}
+    for name in written:
+        assert re.search(rf"AUTHZ_{name.upper()}=\S*/var/lib/authz/\w", image), name
