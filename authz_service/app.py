@@ -15,17 +15,20 @@ from authz_service.audit.store.shipper_options import ShipperOptions
 from authz_service.audit.store.sql_decision_log import SqlDecisionLog, decision_log_at
 from authz_service.clocks import SystemClock, clock_of
 from authz_service.console.http import Console, ConsoleAddressError
+from authz_service.entrance import Entrance
 from authz_service.facts.cache import FactsCache
 from authz_service.facts.listing import CandidateLists
 from authz_service.facts.opening import cache_over, lists_over
 from authz_service.facts.schema_version import migrate
 from authz_service.facts.sql_reader import SqlReader
 from authz_service.facts.sql_registry import SqlRegistry
-from authz_service.identity.callers import LOOPBACK, CallerRule, CallersFileError, read_callers
+from authz_service.identity.callers import ActiveCallers
+from authz_service.identity.tls_files import TlsFilesError
 from authz_service.operations.active_policy import ActivePolicy
 from authz_service.operations.all_operations import Operations, Plugs, operations_with
 from authz_service.operations.ports import Clock
 from authz_service.operations.read_decisions import NoDecisionLog
+from authz_service.operations.refusals import Refusals
 from authz_service.operations.reload_policy import ReloadOrder, ReloadPolicy
 from authz_service.pdp.errors import AuthzError, PolicyRefusedError
 from authz_service.policy.source import BundleSource
@@ -37,20 +40,22 @@ from authz_service.runtime import (
     on_this_loop,
     request_ids,
 )
+from authz_service.server.admission import Gate
 from authz_service.server.grpc_server import RPCS, SERVICES, GrpcServer, Manner
 from authz_service.server.health import Health
-from authz_service.server.listen import ListenError, require_servable
+from authz_service.server.listen import ListenError
 from authz_service.settings import Settings
 from authz_service.supervision.membership import Membership
 from authz_service.telemetry.decision_lines import DecisionLines
 from authz_service.telemetry.gauges import watch_cache, watch_shipping
 from authz_service.telemetry.logs import is_readable
 from authz_service.telemetry.metrics import CONTENT_TYPE, Metrics
+from authz_service.watched_callers import WatchedCallers, callers_file_of
 
 SOFTWARE = f"authz-service/{version('authz-service')}"
 """The program, as records name it."""
 
-_REFUSALS = (AuthzError, CallersFileError, ListenError, ConsoleAddressError, OSError)
+_REFUSALS = (AuthzError, TlsFilesError, ListenError, ConsoleAddressError, OSError)
 
 
 class StartError(Exception):
@@ -91,6 +96,8 @@ class Service:
         self._closing = contextlib.AsyncExitStack()
         self._policy = ActivePolicy(self._clock)
         self._reload: ReloadPolicy | None = None
+        self._entrance: Entrance | None = None
+        self._callers: WatchedCallers | None = None
         self._shipper = Shipper(
             settings.decisions_url,
             self._clock,
@@ -123,7 +130,11 @@ class Service:
         return self._policy.revision
 
     def reload_soon(self) -> None:
-        """Read the bundle again, as SIGHUP asks."""
+        """Read the bundle again, look at callers and certificates, as SIGHUP asks."""
+        if self._entrance is not None:
+            self._entrance.look_soon()
+        if self._callers is not None:
+            self._callers.look_soon()
         if self._reload is not None:
             self._background.do(self._reload(ReloadOrder("signal")))
 
@@ -135,11 +146,17 @@ class Service:
     async def _start(self) -> None:
         """Open and serve, in the order in which each needs the one before."""
         settings = self._settings
-        require_servable(
-            settings.listen, settings.http_listen, insecure_loopback=settings.insecure_loopback
-        )
-        rule = self._caller_rule()
+        files, callers_file = servable(settings), callers_file_of(settings)
+        active_callers = ActiveCallers(await asyncio.to_thread(callers_file.read))
+        entrance = self._entrance = Entrance(active_callers, files, self._metrics)
+        entrance.start()
+        self._closing.push_async_callback(entrance.close)
         journal = await self._open_journal()
+        self._callers = callers = WatchedCallers(
+            callers_file, active_callers, journal=journal, clock=self._clock, metrics=self._metrics
+        )
+        self._closing.push_async_callback(callers.close)
+        await callers.start()
         reload_policy = await self._load_policy(journal)
         registry, facts, candidates = await self._open_facts()
         decisions = self._open_decisions(journal)
@@ -169,15 +186,7 @@ class Service:
         )
         if membership is not None:
             await membership.admitted(reload_policy, self._policy)
-        await self._listen(operations, rule)
-
-    def _caller_rule(self) -> CallerRule:
-        """Return what the one caller on insecure loopback may."""
-        path = self._settings.callers_file
-        rules = read_callers(path, frozenset(method for _, method in RPCS))
-        if LOOPBACK not in rules:
-            raise CallersFileError(f"{path}: has no row for {LOOPBACK}, the caller on loopback")
-        return rules[LOOPBACK]
+        await self._listen(operations, entrance, callers)
 
     async def _open_journal(self) -> FileJournal:
         """Open the journal; a torn end is mended, damage is not."""
@@ -248,24 +257,32 @@ class Service:
             watch_shipping(self._metrics, self._shipper.status)
         return decisions
 
-    async def _listen(self, operations: Operations, rule: CallerRule) -> None:
+    async def _listen(
+        self, operations: Operations, entrance: Entrance, callers: WatchedCallers
+    ) -> None:
         """Serve HTTP, then gRPC: who can ask can be watched."""
         console = Console(
             self._settings.http_listen,
             metrics=self._metrics.render,
             content_type=CONTENT_TYPE,
             health=lambda: self._health.reasons,
-            details=lambda: {"shipping": self._shipper.status().plain()},
+            details=lambda: {
+                "shipping": self._shipper.status().plain(),
+                "callers": callers.standing(),
+                **entrance.details(),
+            },
         )
         self.http_port = await console.start()
         self._closing.push_async_callback(console.close)
         server = GrpcServer(
             operations,
-            rule,
+            Gate(entrance.admission, Refusals(self._metrics)),
             self._health,
             observer=self._metrics,
             new_request_id=request_ids(),
-            manner=Manner(self._settings.reflection, shared_port=self._membership is not None),
+            manner=Manner(
+                self._settings.reflection, self._membership is not None, entrance.credentials
+            ),
         )
         self._closing.push_async_callback(server.stop, self._settings.drain_seconds)
         self.port = await server.start(self._settings.listen)

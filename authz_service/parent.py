@@ -11,11 +11,12 @@ from authz_service.app import StartError
 from authz_service.audit.directory import WriterLock, make_directory
 from authz_service.audit.files import LocalFiles
 from authz_service.console.http import Console, ConsoleAddressError
+from authz_service.entrance import servable
 from authz_service.facts.schema_version import migrate
-from authz_service.identity.callers import CallersFileError
+from authz_service.identity.tls_files import TlsFilesError
 from authz_service.pdp import errors
 from authz_service.policy.bundle import read_files
-from authz_service.server.listen import ListenError, require_servable
+from authz_service.server.listen import ListenError
 from authz_service.settings import Settings
 from authz_service.supervision.journals import warn_of_others, worker_journal
 from authz_service.supervision.pipe import told_on
@@ -35,12 +36,15 @@ _KINDS: dict[str, type[Exception]] = {
         errors.FactsUnavailableError,
         errors.JournalUnavailableError,
         errors.PolicyNotReadyError,
-        CallersFileError,
+        TlsFilesError,
         ListenError,
         ConsoleAddressError,
     )
 }
 """What a worker may be unable to start for, by name; any other is told as it is."""
+
+_REFUSED = {kind.__name__: kind for kind in (errors.CallersRefusedError,)}
+"""Whose problems a worker tells of; by default they are the policy's."""
 
 
 class Parent:
@@ -79,7 +83,13 @@ class Parent:
                 await self._supervisor.stop(_REFUSED_SECONDS)
                 await self._closing.aclose()
                 raise StartError(refused.refusal.why) from _cause(refused.refusal)
-            except (errors.AuthzError, ListenError, ConsoleAddressError, OSError) as error:
+            except (
+                errors.AuthzError,
+                TlsFilesError,
+                ListenError,
+                ConsoleAddressError,
+                OSError,
+            ) as error:
                 await self._closing.aclose()
                 raise StartError(str(error)) from error
 
@@ -97,9 +107,7 @@ class Parent:
     async def _start(self) -> None:
         """Reserve, show, start."""
         settings = self._settings
-        require_servable(
-            settings.listen, settings.http_listen, insecure_loopback=settings.insecure_loopback
-        )
+        servable(settings)
         self._require_ports()
         make_directory(LocalFiles(), settings.journal_dir)
         lock = WriterLock.take(settings.journal_dir)
@@ -161,7 +169,8 @@ def _port_of(reserved: socket.socket) -> int:
 def _cause(refusal: Refusal) -> Exception | None:
     """Return the error that a worker told of, so that it is told on as if it were the parent's."""
     if refusal.problems:
-        return errors.PolicyRefusedError(*refusal.problems)
+        refused = _REFUSED.get(refusal.cause, errors.PolicyRefusedError)
+        return refused(*refusal.problems)
     kind = _KINDS.get(refusal.cause)
     if kind is None:
         return None

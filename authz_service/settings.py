@@ -20,6 +20,10 @@ from pydantic import (
 )
 
 PREFIX = "AUTHZ_"
+CLIENT_VARIABLES = frozenset(
+    {"AUTHZ_SERVER_CA", "AUTHZ_SERVER_NAME", "AUTHZ_CLIENT_CERT", "AUTHZ_CLIENT_KEY"}
+)
+"""What the command line asks a service with; nothing to the service itself, and no mistake."""
 
 
 _MARGIN_SECONDS = 10.0
@@ -59,6 +63,14 @@ class Settings(BaseModel):
             ``none`` for no store: nothing is shipped or deleted then. ``AUTHZ_DECISIONS_URL``.
         policy_dir: The policy bundle. ``AUTHZ_POLICY_DIR``.
         callers_file: Who may ask what. ``AUTHZ_CALLERS_FILE``.
+        tls_cert: The service's own certificate and what it was signed with, in PEM; with `tls_key`
+            and `client_ca` gRPC is served by mTLS. ``AUTHZ_TLS_CERT``.
+        tls_key: The key of `tls_cert`, in PEM. ``AUTHZ_TLS_KEY``.
+        client_ca: Who signs callers' certificates, in PEM. ``AUTHZ_CLIENT_CA``.
+        health_listen: Where probes are answered in plaintext: ``/livez``, ``/readyz`` and gRPC
+            health; nowhere where it is not set. ``AUTHZ_HEALTH_LISTEN``.
+        http_token_file: The file with the bearer token that who reads the HTTP address has to
+            show. ``AUTHZ_HTTP_TOKEN_FILE``.
         insecure_loopback: Serve plaintext, on a loopback address only. The caller is then
             ``loopback``. ``AUTHZ_INSECURE_LOOPBACK``.
         fixed_clock: An instant at which time stands still; only with `insecure_loopback`.
@@ -89,6 +101,11 @@ class Settings(BaseModel):
     decisions_url: str = Field(default="sqlite:///var/decisions.db", min_length=1)
     policy_dir: Path = Path("policies")
     callers_file: Path = Path("policies/callers.csv")
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    client_ca: Path | None = None
+    health_listen: Listen | None = None
+    http_token_file: Path | None = None
     insecure_loopback: bool = False
     fixed_clock: datetime | None = None
     facts_staleness_ms: int = Field(default=50, ge=0, le=500)
@@ -139,7 +156,9 @@ def load_settings(
     """
     present = os.environ if environment is None else environment
     known = {PREFIX + name.upper() for name in Settings.model_fields}
-    unknown = sorted(name for name in present if name.startswith(PREFIX) and name not in known)
+    unknown = sorted(
+        name for name in present if name.startswith(PREFIX) and name not in known | CLIENT_VARIABLES
+    )
     if unknown:
         names = ", ".join(sorted(known))
         message = f"{unknown[0]} is not a setting; the settings are {names}"

@@ -17,7 +17,7 @@ import uvloop
 
 from authz_service.app import Service, StartError
 from authz_service.clocks import clock_of
-from authz_service.pdp.errors import PolicyRefusedError
+from authz_service.pdp.errors import CallersRefusedError, PolicyRefusedError
 from authz_service.runtime import leave_stuck_threads
 from authz_service.settings import Settings
 from authz_service.supervision.membership import Membership
@@ -26,6 +26,8 @@ from authz_service.supervision.spawning import take_pipe
 from authz_service.telemetry.logs import set_up_logs
 
 log = structlog.get_logger(__name__)
+
+_REFUSED = (PolicyRefusedError, CallersRefusedError)
 
 
 def main() -> int:
@@ -65,7 +67,7 @@ async def _serve(service: Service, membership: Membership, pipe: Pipe) -> int:
         if membership.stopping.is_set():
             return 0
         cause = error.__cause__
-        problems = cause.problems if isinstance(cause, PolicyRefusedError) else ()
+        problems = cause.problems if isinstance(cause, _REFUSED) else ()
         pipe.send("refused", cause=type(cause).__name__, why=str(error), problems=problems)
         return 1
     log.info("worker_started", http_port=service.http_port)

@@ -10,7 +10,8 @@ from authz_service.clocks import SystemClock
 from authz_service.facts.cache import FactsCache
 from authz_service.facts.cache_bounds import CacheBounds
 from authz_service.facts.sql_reader import SqlReader
-from authz_service.identity.callers import LOOPBACK, CallerRule, read_callers
+from authz_service.identity.caller_rules import LOOPBACK, CallerRule
+from authz_service.identity.callers_file import read_callers
 from authz_service.operations.active_policy import ActivePolicy
 from authz_service.operations.ports import FactsQuestion
 from authz_service.operations.records import CallContext, DecisionRecord
@@ -44,7 +45,7 @@ class Objects:
 async def warm_objects(url: str, messages: Sequence[bytes]) -> Objects:
     """Return everything that a check needs, warmed up."""
     clock = SystemClock()
-    rule = read_callers(POLICIES / "callers.csv", frozenset({CHECK_METHOD[1]}))[LOOPBACK]
+    rule = read_callers(POLICIES / "callers.csv", frozenset({CHECK_METHOD[1]})).rules[LOOPBACK]
     policy = ActivePolicy(clock)
     policy.activate(BundleSource(POLICIES).load())
     cache = FactsCache(SqlReader(url, clock), CacheBounds())

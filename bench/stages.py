@@ -26,7 +26,7 @@ from authz_service.audit.opening import open_journal
 from authz_service.audit.segment import Origin
 from authz_service.clocks import SystemClock
 from authz_service.facts.cache import FactsCache
-from authz_service.identity.callers import LOOPBACK
+from authz_service.identity.caller_rules import LOOPBACK
 from authz_service.operations.check_access import CheckAccess
 from authz_service.operations.ports import FactsQuestion
 from authz_service.operations.records import CallContext, DecisionRecord

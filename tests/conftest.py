@@ -10,6 +10,8 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from tests.certificates import Estate
+
 SHARED_SCENARIOS = Path(__file__).resolve().parents[2] / "shared" / "scenarios"
 
 settings.register_profile(
@@ -44,3 +46,15 @@ def shared_scenarios() -> Path:
     if not SHARED_SCENARIOS.is_dir():
         pytest.skip("the shared scenarios are not beside the project")
     return SHARED_SCENARIOS
+
+
+@pytest.fixture(scope="session")
+def shared_estate(tmp_path_factory: pytest.TempPathFactory) -> Estate:
+    """Certificates and callers, for tests that leave the files as they are."""
+    return Estate(tmp_path_factory.mktemp("estate"))
+
+
+@pytest.fixture
+def estate(tmp_path_factory: pytest.TempPathFactory) -> Estate:
+    """Certificates and callers, for a test that replaces some of them."""
+    return Estate(tmp_path_factory.mktemp("estate"))

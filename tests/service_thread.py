@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from authz_service.audit.files import Files
 from authz_service.settings import load_settings
 
 SHIPPED_POLICY = Path(__file__).resolve().parents[1] / "policies"
+SHIPPED_CALLERS_REVISION = sha256((SHIPPED_POLICY / "callers.csv").read_bytes()).hexdigest()
 
 
 @cache

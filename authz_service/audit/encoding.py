@@ -100,7 +100,7 @@ def _decision(
 ) -> Plain:
     """Return a decision as it is written. The hot path: every answer waits for it."""
     decision_id, evaluated_at, context, request, decision, policy, revision, spent, kind = record
-    caller, request_id, trace_id = context
+    caller, request_id, trace_id, callers_revision = context
     effect, reason, rule, obligations, patient_id, situation, evidence = decision
     subject_id = tenant_id = recording_id = action = None
     if request is not None:
@@ -113,6 +113,7 @@ def _decision(
         "request_id": request_id,
         "trace_id": trace_id,
         "caller": caller,
+        "callers_revision": callers_revision,
         "subject_id": subject_id,
         "tenant_id": tenant_id,
         "recording_id": recording_id,
@@ -190,6 +191,7 @@ def _listed(record: ListRecord, software: str) -> Plain:
         "request_id": context.request_id,
         "trace_id": context.trace_id,
         "caller": context.caller,
+        "callers_revision": context.callers_revision,
         "subject_id": request.subject_id,
         "tenant_id": request.tenant_id,
         "patient_id": request.patient_id,
@@ -218,6 +220,7 @@ def _event(record: EventRecord, software: str) -> Plain:
         "request_id": context.request_id if context else None,
         "trace_id": context.trace_id if context else None,
         "caller": context.caller if context else None,
+        "callers_revision": context.callers_revision if context else None,
         "actor": record.actor,
         "details": dict(record.details),
         "software": software,

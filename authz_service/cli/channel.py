@@ -9,19 +9,29 @@ from typing import Any, TypeVar
 
 import grpc
 
+from authz_service.cli.client_tls import ClientTls, chosen_tls, contents_of
+
 Stub = TypeVar("Stub")
 
 _OPTIONS = (("grpc.enable_http_proxy", 0), ("grpc.max_receive_message_length", 64 << 20))
+_HERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  # what listens everywhere listens here
 
 
 class Connection:
     """One channel to one service."""
 
-    def __init__(self, address: str, channel: grpc.Channel, timeout_seconds: float) -> None:
-        """Call over *channel*, each call for *timeout_seconds* at most."""
+    def __init__(
+        self,
+        address: str,
+        channel: grpc.Channel,
+        timeout_seconds: float,
+        tls: ClientTls | None = None,
+    ) -> None:
+        """Call over *channel*, each call for *timeout_seconds* at most; *tls* is what it shows."""
         self.address = address
         self._channel = channel
         self._timeout_seconds = timeout_seconds
+        self._tls = tls
 
     def stub(self, made: Callable[[grpc.Channel], Stub]) -> Stub:
         """Return a stub of this channel."""
@@ -43,7 +53,7 @@ class Connection:
         except grpc.RpcError as error:
             from authz_service.cli.rpc_failures import failed_call  # noqa: PLC0415  # on failure
 
-            raise failed_call(error, self.address) from None
+            raise failed_call(error, self.address, self._tls) from None
 
 
 def new_request_id() -> str:
@@ -53,6 +63,27 @@ def new_request_id() -> str:
 
 @contextmanager
 def connected(address: str, timeout_seconds: float) -> Iterator[Connection]:
-    """Lend a connection to the service at *address*."""
-    with grpc.insecure_channel(address, options=_OPTIONS) as channel:
-        yield Connection(address, channel, timeout_seconds)
+    """Lend a connection to the service at *address*, with the certificate that was chosen.
+
+    Raises:
+        CommandError: Some of the certificate's files are missing.
+    """
+    tls = chosen_tls()
+    with _channel(reachable(address), tls) as channel:
+        yield Connection(address, channel, timeout_seconds, tls)
+
+
+def reachable(address: str) -> str:
+    """Return where a service that listens at *address* can be asked, on this machine."""
+    host, _, port = address.rpartition(":")
+    return f"{_HERE.get(host.strip('[]'), host)}:{port}"
+
+
+def _channel(address: str, tls: ClientTls | None) -> grpc.Channel:
+    """Return a channel to *address*."""
+    if tls is None:
+        return grpc.insecure_channel(address, options=_OPTIONS)
+    ca, cert, key = contents_of(tls)
+    options = [*_OPTIONS, *([("grpc.ssl_target_name_override", tls.name)] if tls.name else [])]
+    credentials = grpc.ssl_channel_credentials(ca, key, cert)
+    return grpc.secure_channel(address, credentials, options=options)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from authz_service.cli.addresses import DEFAULT_ADDRESS, DEFAULT_TIMEOUT
+from authz_service.cli.client_tls import over_tls
 from authz_service.cli.options import (
     AddressOption,
     Format,
@@ -30,6 +31,7 @@ They work while `make run` serves the demo.
 """
 
 
+@over_tls
 def check(  # noqa: PLR0913  # one argument for each word of the question
     subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="Who wants access: an id.")],
     recording: Annotated[str, typer.Argument(metavar="RECORDING", help="To which recording.")],

@@ -15,7 +15,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     """The command line, a setting or an id is malformed."""
     POLICY_INVALID = 3
-    """A file of the policy is defective."""
+    """A file of the policy, or the callers file, is defective."""
     CASE_FAILED = 4
     """A golden decision of the policy does not hold."""
     COVERAGE_LOW = 6

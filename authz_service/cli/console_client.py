@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from authz_service.cli.failures import CommandError
+from authz_service.cli.status_callers import callers_together
 from authz_service.cli.status_shipping import shipping_together
 
 _REVISION = "authz_facts_revision"
@@ -47,6 +48,7 @@ class ConsoleReading:
     Attributes:
         reasons: What stands in the way of serving, by part.
         shipping: What it says of the decision store; None where it says nothing.
+        callers: What it says of its callers; None where it says nothing.
         metrics: The sum of each metric's samples over all labels; histograms left out.
         silence: Why there is no reading; empty where there is one.
         workers: The workers; none where the service is one process.
@@ -57,6 +59,7 @@ class ConsoleReading:
     silence: str = ""
     workers: tuple[WorkerReading, ...] = ()
     shipping: dict[str, Any] | None = None
+    callers: dict[str, Any] | None = None
 
     def whole(self, name: str) -> int | None:
         """Return the metric *name* as a whole number; None where it is not there."""
@@ -74,9 +77,12 @@ def read_console(address: str, timeout_seconds: float) -> ConsoleReading:
         return ConsoleReading(silence=f"nothing answers at http://{address}")
     except (ValueError, LookupError, TypeError, AttributeError):
         return ConsoleReading(silence=f"what answers at http://{address} is not this service")
-    shipping = health.get("shipping")
+    shipping, callers = health.get("shipping"), health.get("callers")
     reading = ConsoleReading(
-        reasons, metrics, shipping=shipping if isinstance(shipping, dict) else None
+        reasons,
+        metrics,
+        shipping=shipping if isinstance(shipping, dict) else None,
+        callers=callers if isinstance(callers, dict) else None,
     )
     if "authz_workers" not in metrics:
         return reading
@@ -107,10 +113,14 @@ def _with_workers(address: str, timeout_seconds: float, parent: ConsoleReading) 
     except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
         return ConsoleReading(silence=f"what answers at http://{address} does not name its workers")
     metrics = together([reading.metrics for reading in readings if not reading.silence])
-    shipping = shipping_together(
-        {worker.number: reading.shipping for worker, reading in zip(workers, readings, strict=True)}
+    by_number = {worker.number: told for worker, told in zip(workers, readings, strict=True)}
+    return ConsoleReading(
+        parent.reasons,
+        metrics,
+        workers=tuple(workers),
+        shipping=shipping_together({number: each.shipping for number, each in by_number.items()}),
+        callers=callers_together({number: each.callers for number, each in by_number.items()}),
     )
-    return ConsoleReading(parent.reasons, metrics, "", tuple(workers), shipping)
 
 
 def together(readings: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -13,6 +13,7 @@ from authz_service.cli.output import print_fields, print_line
 
 _SHOWN = {
     "format", "kind", "decision_id", "evaluated_at", "request_id", "trace_id", "caller",
+    "callers_revision",
     "subject_id", "tenant_id", "recording_id", "patient_id", "action", "effect", "reason", "rule",
     "obligations", "situation", "evidence", "policy_revision", "facts_revision",
     "elapsed_microseconds", "software",
@@ -45,6 +46,7 @@ def _question(plain: Record) -> Fields:
         ("kind", plain["kind"]),
         ("evaluated at", plain["evaluated_at"]),
         ("caller", _text(plain.get("caller"))),
+        ("callers file", _text(plain.get("callers_revision"))),
         ("request", _text(plain.get("request_id"))),
         ("trace", _text(plain.get("trace_id"))),
         ("subject", _text(plain.get("subject_id"))),

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from authz_service.cli.addresses import DEFAULT_ADDRESS
+from authz_service.cli.client_tls import over_tls
 from authz_service.cli.known_settings import SettingsVerb
 from authz_service.cli.options import (
     AddressOption,
@@ -44,6 +45,7 @@ class Kind(StrEnum):
 
 
 @app.command("list", cls=SettingsVerb, epilog=LIST_EXAMPLES)
+@over_tls
 def list_(  # noqa: PLR0913  # one option for each filter
     *,
     subject: Annotated[
@@ -134,6 +136,7 @@ def list_(  # noqa: PLR0913  # one option for each filter
     cls=SettingsVerb,
     epilog="Example: authz decisions show 0190163d-8694-739b-aea5-966c26f8ad91",
 )
+@over_tls
 def show(
     decision_id: Annotated[
         str, typer.Argument(metavar="ID", help="The decision's id, as its answer carried it.")

@@ -5,20 +5,16 @@ from __future__ import annotations
 import ipaddress
 import socket
 
-from authz_service.api.v1 import (
-    decision_log_pb2,
-    facts_pb2,
-    policy_pb2,
-    recording_access_pb2,
-)
 from authz_service.cli.console_client import read_console
 from authz_service.cli.doctor_finding import Finding, bad, fine, odd
+from authz_service.cli.every_rpc import EVERY_RPC
+from authz_service.cli.failures import located
 from authz_service.cli.healthcheck import status_or_silence
 from authz_service.cli.wording import counted
-from authz_service.identity.callers import LOOPBACK, CallersFileError, read_callers
+from authz_service.identity.callers_file import read_callers
+from authz_service.pdp.errors import CallersRefusedError
 from authz_service.settings import Settings
 
-_PROTOS = (recording_access_pb2, facts_pb2, policy_pb2, decision_log_pb2)
 _TIMEOUT_SECONDS = 1.0
 _LAST_PORT = 65535
 
@@ -26,18 +22,25 @@ _LAST_PORT = 65535
 def grpc_address(settings: Settings) -> Finding:
     """Look whether gRPC can be served, or is."""
     name, address = "gRPC address", settings.listen
-    wrong = _not_servable(name, address, "AUTHZ_LISTEN")
+    wrong = _not_servable(name, address, "AUTHZ_LISTEN") if settings.tls_cert is None else None
     if wrong is not None:
         return wrong
     if _is_free(address):
-        if settings.insecure_loopback:
+        if settings.insecure_loopback or settings.tls_cert is not None:
             return fine(name, f"{address} is free")
         return odd(
             name,
             f"{address} is free, but the service would not start: it could identify no caller",
-            "set AUTHZ_INSECURE_LOOPBACK=1 for a trial on this machine",
+            "set AUTHZ_TLS_CERT, AUTHZ_TLS_KEY and AUTHZ_CLIENT_CA, or AUTHZ_INSECURE_LOOPBACK=1",
         )
+    return _who_answers(name, address, with_tls=settings.tls_cert is not None)
+
+
+def _who_answers(name: str, address: str, *, with_tls: bool) -> Finding:
+    """Return who answers gRPC at *address*, which is taken."""
     health, silence = status_or_silence(address, _TIMEOUT_SECONDS)
+    if silence and with_tls:
+        return odd(name, f"{address} is taken; {silence}", "is it this service? see: authz status")
     if silence:
         return bad(
             name, f"{address} is taken, and not by this service", "set AUTHZ_LISTEN to another port"
@@ -89,20 +92,16 @@ def worker_addresses(settings: Settings) -> Finding:
 
 def callers(settings: Settings) -> Finding:
     """Look at the file that says who may ask what."""
-    rpcs = frozenset(
-        method
-        for proto in _PROTOS
-        for service in proto.DESCRIPTOR.services_by_name.values()
-        for method in service.methods_by_name
-    )
+    path, over_tls = settings.callers_file, settings.client_ca is not None
+    plaintext = True if settings.insecure_loopback else False if over_tls else None
     try:
-        rules = read_callers(settings.callers_file, rpcs)
-    except CallersFileError as wrong:
-        return bad("callers", str(wrong), "mend the line, or name another file: AUTHZ_CALLERS_FILE")
-    what = f"{settings.callers_file} has {counted(len(rules), 'caller')}"
-    if settings.insecure_loopback and LOOPBACK not in rules:
-        return bad("callers", f"{what}, none of them {LOOPBACK}", f"add a row for {LOOPBACK}")
-    return fine("callers", what)
+        rules = read_callers(path, EVERY_RPC, plaintext=plaintext).rules
+    except CallersRefusedError as wrong:
+        first, more = located(wrong.problems[0]), len(wrong.problems) - 1
+        what = f"{first}, and {counted(more, 'more problem')}" if more else first
+        todo = "mend it, see authz policy callers, or name another file: AUTHZ_CALLERS_FILE"
+        return bad("callers", what, todo)
+    return fine("callers", f"{path} has {counted(len(rules), 'caller')}")
 
 
 def _not_servable(name: str, address: str, setting: str) -> Finding | None:

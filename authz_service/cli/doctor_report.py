@@ -16,6 +16,7 @@ from authz_service.cli.doctor_network import (
 )
 from authz_service.cli.doctor_stores import disk, policy, registry
 from authz_service.cli.doctor_system import open_files, platform_found
+from authz_service.cli.doctor_tls import certificates
 from authz_service.cli.failures import failure_of
 from authz_service.cli.options import Format
 from authz_service.cli.output import print_json, print_line, print_table
@@ -34,6 +35,7 @@ _LOOKS: tuple[tuple[str, Look], ...] = (
     ("decision store", decision_store),
     ("policy", policy),
     ("callers", callers),
+    ("certificates", certificates),
 )
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from authz_service.cli.addresses import DEFAULT_ADDRESS, DEFAULT_TIMEOUT
+from authz_service.cli.client_tls import over_tls
 from authz_service.cli.known_settings import SettingsVerb
 from authz_service.cli.options import (
     ActorOption,
@@ -93,6 +94,7 @@ def conflicts(*, registry_url: RegistryOption = None, form: FormatOption = Forma
     cls=SettingsVerb,
     epilog="Example: authz facts resolve rec-mix-01 --actor jo.doe --reason 'ticket 4711'",
 )
+@over_tls
 def resolve(
     recording: Annotated[str, typer.Argument(metavar="RECORDING", help="The recording.")],
     *,

@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from authz_service.cli.codes import ExitCode
 from authz_service.cli.failure_kinds import OUR_KINDS
 from authz_service.cli.journal_hints import journal_hint
+from authz_service.cli.wording import counted
 from authz_service.pdp import errors
 
 
@@ -120,6 +121,8 @@ def _of_ours(error: errors.AuthzError) -> CommandError:
         )
     if isinstance(error, errors.PolicyRefusedError):
         return policy_refused(error.problems)
+    if isinstance(error, errors.CallersRefusedError):
+        return callers_refused(error.problems)
     for kind, code, reason, hint in OUR_KINDS:
         if isinstance(error, kind):
             what = str(error)
@@ -135,11 +138,20 @@ def _hint_of(error: errors.AuthzError) -> str:
 def policy_refused(problems: tuple[errors.PolicyProblem, ...]) -> CommandError:
     """Return the refusal of a bundle: each problem on a line as compilers print it."""
     invalid = any(problem.kind == "invalid" for problem in problems)
-    count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
     return CommandError(
-        f"the policy is refused: {count}",
+        f"the policy is refused: {counted(len(problems), 'problem')}",
         code=ExitCode.POLICY_INVALID if invalid else ExitCode.CASE_FAILED,
         reason="POLICY_INVALID" if invalid else "CASE_FAILED",
+        details=tuple(located(problem) for problem in problems),
+    )
+
+
+def callers_refused(problems: tuple[errors.PolicyProblem, ...]) -> CommandError:
+    """Return the refusal of a callers file: each problem on a line as compilers print it."""
+    return CommandError(
+        f"the callers file is refused: {counted(len(problems), 'problem')}",
+        code=ExitCode.POLICY_INVALID,
+        reason="CALLERS_INVALID",
         details=tuple(located(problem) for problem in problems),
     )
 
@@ -164,7 +176,7 @@ def _of_system(error: OSError) -> CommandError:
 
 def _of_rooms(error: BaseException) -> CommandError | None:
     """Return an error that one room alone knows as a message; None for any other."""
-    from authz_service.identity.callers import CallersFileError  # noqa: PLC0415  # on failure only
+    from authz_service.identity.tls_files import TlsFilesError  # noqa: PLC0415  # on failure only
     from authz_service.settings import SettingsError  # noqa: PLC0415  # on failure only
 
     if isinstance(error, SettingsError):
@@ -173,8 +185,8 @@ def _of_rooms(error: BaseException) -> CommandError | None:
             first, code=ExitCode.USAGE, reason="SETTINGS", details=tuple(rest),
             hint="authz serve --help names every setting",
         )  # fmt: skip
-    if isinstance(error, CallersFileError):
-        return CommandError(str(error), reason="CALLERS_FILE")
+    if isinstance(error, TlsFilesError):
+        return CommandError(str(error), reason="TLS_FILES")
     for module, name in _ADDRESS_ERRORS:
         loaded = sys.modules.get(module)
         if loaded is not None and isinstance(error, getattr(loaded, name)):

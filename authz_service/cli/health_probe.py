@@ -17,7 +17,7 @@ STATUSES = {b"\x08\x01": "SERVING", b"\x08\x02": "NOT_SERVING", b"\x08\x03": "SE
 
 
 def is_serving(address: str, timeout_seconds: float) -> bool:
-    """Whether a service at *address* says SERVING; any failure is a no."""
+    """Whether a service at *address* says SERVING, in plaintext; any failure is a no."""
     with grpc.insecure_channel(address, options=(("grpc.enable_http_proxy", 0),)) as channel:
         rpc: Any = channel.unary_unary(CHECK)
         try:

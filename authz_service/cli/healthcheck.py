@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from authz_service.cli.addresses import DEFAULT_ADDRESS, PROBE_TIMEOUT
+from authz_service.cli.client_tls import over_tls
 from authz_service.cli.codes import ExitCode
 from authz_service.cli.failures import CommandError
 from authz_service.cli.options import AddressOption, Format, FormatOption
@@ -19,6 +20,7 @@ HEALTHCHECK CMD ["authz", "healthcheck"]
 """
 
 
+@over_tls
 def healthcheck(
     *,
     address: AddressOption = DEFAULT_ADDRESS,
@@ -55,4 +57,4 @@ def status_or_silence(address: str, timeout_seconds: float) -> tuple[str, str]:
     try:
         return serving_status(address, timeout_seconds), ""
     except CommandError as silence:
-        return "UNREACHABLE", silence.message
+        return "UNREACHABLE", f"{silence.message}; {silence.hint}"

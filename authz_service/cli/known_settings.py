@@ -12,6 +12,7 @@ from typing import Any
 
 from typer.core import TyperCommand
 
+from authz_service.cli.client_tls import VARIABLES
 from authz_service.cli.codes import ExitCode
 from authz_service.cli.failures import CommandError
 
@@ -40,6 +41,7 @@ def require_known_settings() -> None:
     from authz_service.cli.serve import serve  # noqa: PLC0415  # has a flag for every setting
 
     known = {_PREFIX + name.upper() for name in inspect.signature(serve).parameters}
+    known.update(VARIABLES)
     unknown = sorted(name for name in os.environ if name.startswith(_PREFIX) and name not in known)
     if unknown:
         raise CommandError(

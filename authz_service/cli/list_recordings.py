@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from authz_service.cli.addresses import DEFAULT_ADDRESS, DEFAULT_TIMEOUT
+from authz_service.cli.client_tls import over_tls
 from authz_service.cli.options import (
     AddressOption,
     Format,
@@ -35,6 +36,7 @@ _MAX_PAGE = 500
 _QUESTION, _WHICH, _OFFLINE = "The question", "Which recordings, how many at a time", "Offline"
 
 
+@over_tls
 def list_recordings(  # noqa: PLR0913  # one argument for each word of the question
     subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="Who wants to see: an id.")],
     *,

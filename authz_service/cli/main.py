@@ -16,12 +16,17 @@ def main() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what fails is said once, in our words
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be any bytes
-    if sys.argv[1:] == _PROBE and _is_serving():
+    if sys.argv[1:] == _PROBE and not _shows_certificates() and _is_serving():
         sys.stdout.write("SERVING\n")
         return
     from authz_service.cli.verbs import app  # noqa: PLC0415  # a probe does without
 
     app()
+
+
+def _shows_certificates() -> bool:
+    """Whether the probe has a certificate to show, which the verb itself knows how to."""
+    return any(name in os.environ for name in ("AUTHZ_SERVER_CA", "AUTHZ_CLIENT_CERT"))
 
 
 def _is_serving() -> bool:

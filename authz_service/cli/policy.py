@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from authz_service.cli.addresses import DEFAULT_ADDRESS, DEFAULT_TIMEOUT
+from authz_service.cli.client_tls import over_tls
 from authz_service.cli.known_settings import SettingsVerb
 from authz_service.cli.options import (
     ActorOption,
@@ -24,6 +25,7 @@ DirectoryArgument = Annotated[
     typer.Argument(metavar="[DIR]", envvar="AUTHZ_POLICY_DIR", help="The bundle's directory."),
 ]
 _DEFAULT_DIRECTORY = Path("policies")
+_DEFAULT_CALLERS = Path("policies/callers.csv")
 
 
 @app.command(cls=SettingsVerb, epilog="Example: authz policy validate policies")
@@ -62,7 +64,41 @@ def try_cases(
     raise typer.Exit(report_trial(directory, min_coverage, form))
 
 
+@app.command(
+    cls=SettingsVerb,
+    epilog="Example: authz policy callers examples/callers.estate.csv --diff policies/callers.csv",
+)
+def callers(
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="[FILE]", envvar="AUTHZ_CALLERS_FILE", help="The callers file."),
+    ] = _DEFAULT_CALLERS,
+    *,
+    caller: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Show this caller only: a SPIFFE ID, or loopback."),
+    ] = None,
+    diff: Annotated[
+        Path | None,
+        typer.Option(metavar="OTHER", help="Show who gains and who loses if OTHER took its place."),
+    ] = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Check a callers file, and show who may what: what each caller is told, and what it is not.
+
+    Works on the file and asks no service; authz status shows which is in force. Ends with 0, 1 for
+    an unknown caller, or 3 for a defective file.
+    """
+    from authz_service.cli.callers_report import report_callers, report_difference  # noqa: PLC0415  # heavy
+
+    report = (
+        report_difference(file, diff, caller, form) if diff else report_callers(file, caller, form)
+    )
+    raise typer.Exit(report)
+
+
 @app.command(cls=SettingsVerb, epilog="Example: authz policy status --format json")
+@over_tls
 def status(
     *,
     address: AddressOption = DEFAULT_ADDRESS,
@@ -76,6 +112,7 @@ def status(
 
 
 @app.command(cls=SettingsVerb, epilog="Example: authz policy reload --actor jo.doe --dry-run")
+@over_tls
 def reload(
     *,
     actor: ActorOption,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from authz_service.cli.codes import ExitCode
-from authz_service.cli.failures import located, policy_refused
+from authz_service.cli.failures import CommandError, located, policy_refused
 from authz_service.cli.options import Format
 from authz_service.cli.output import print_fields, print_json, print_line
 from authz_service.pdp.errors import PolicyProblem, PolicyRefusedError
@@ -49,6 +49,7 @@ def report_problems(
     directory: Path | None = None,
     *,
     known: Mapping[str, Any] | None = None,
+    refused: CommandError | None = None,
 ) -> ExitCode:
     """Print *problems*, each where it stands, and return the exit code.
 
@@ -57,8 +58,9 @@ def report_problems(
         form: For people or for programs.
         directory: The bundle's directory, put before each file; None for one elsewhere.
         known: What else programs are told, by name.
+        refused: What the problems come to; by default the refusal of a policy.
     """
-    refused = policy_refused(tuple(problems))
+    refused = refused or policy_refused(tuple(problems))
     if form is Format.JSON:
         print_json({"valid": False, **(known or {}), "problems": plain_problems(problems)})
         return refused.code

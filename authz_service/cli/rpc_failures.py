@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 
+from authz_service.cli.client_tls import ClientTls
 from authz_service.cli.codes import ExitCode
 from authz_service.cli.failures import CommandError
 from authz_service.cli.wording import START
@@ -16,6 +17,7 @@ _CODES = {
     grpc.StatusCode.DEADLINE_EXCEEDED: ExitCode.UNAVAILABLE,
 }
 _HINTS = {
+    "CALLER_UNAUTHENTICATED": "the service's callers file (AUTHZ_CALLERS_FILE) says who may ask",
     "CALLER_NOT_ALLOWED": "the service's callers file (AUTHZ_CALLERS_FILE) says who may what",
     "FACTS_UNAVAILABLE": "see: authz status, and authz doctor where the service runs",
     "JOURNAL_UNAVAILABLE": "see: authz status, and authz doctor where the service runs",
@@ -26,15 +28,15 @@ _HINTS = {
 }
 
 
-def failed_call(error: Any, address: str) -> CommandError:
-    """Return why a call to *address* failed, as its user is told it."""
+def failed_call(error: Any, address: str, tls: ClientTls | None = None) -> CommandError:
+    """Return why a call to *address* failed, as its user is told it; *tls* is what was shown."""
     status: grpc.StatusCode = error.code()
     reason, violations = _details(error)
     if reason is None and status in {
         grpc.StatusCode.UNAVAILABLE,
         grpc.StatusCode.DEADLINE_EXCEEDED,
     }:
-        return _silent(status, address)
+        return _unconnected(error.details() or "", address, tls) or _silent(status, address)
     if status is grpc.StatusCode.UNIMPLEMENTED:
         return CommandError(
             f"what answers at {address} does not know this call",
@@ -47,6 +49,22 @@ def failed_call(error: Any, address: str) -> CommandError:
         reason=reason or status.name,
         details=violations if len(violations) > 1 else (),
         hint=_HINTS.get(reason or "", ""),
+    )
+
+
+def _unconnected(said: str, address: str, tls: ClientTls | None) -> CommandError | None:
+    """Return why no connection came to be, where it may be for certificates."""
+    if tls is not None:
+        from authz_service.cli.tls_failures import failed_handshake  # noqa: PLC0415  # heavy
+
+        return failed_handshake(said, address, tls)
+    if "closed" not in said:
+        return None
+    return CommandError(
+        f"no service answers at {address} in plaintext",
+        code=ExitCode.UNAVAILABLE,
+        reason="NO_ANSWER",
+        hint="if it wants certificates, name yours with --tls-ca, --tls-cert and --tls-key",
     )
 
 

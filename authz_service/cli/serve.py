@@ -14,6 +14,7 @@ authz serve --insecure-loopback --listen 127.0.0.1:6000 --registry-url sqlite://
 """
 
 _LOCATIONS, _TRIALS, _TUNING = "Where things are", "For trials on one machine", "Tuning"
+_CERTIFICATES = "Callers with certificates: all three, replaced on disk at any time"
 
 
 def serve(  # noqa: PLR0913  # one flag for each setting
@@ -84,6 +85,36 @@ def serve(  # noqa: PLR0913  # one flag for each setting
             envvar="AUTHZ_CALLERS_FILE",
             help="Who may ask what.",
             show_default="policies/callers.csv",
+        ),
+    ] = None,
+    tls_cert: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            rich_help_panel=_CERTIFICATES,
+            envvar="AUTHZ_TLS_CERT",
+            help="The service's certificate, then who signed it; PEM, as all three.",
+            show_default="none",
+        ),
+    ] = None,
+    tls_key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            rich_help_panel=_CERTIFICATES,
+            envvar="AUTHZ_TLS_KEY",
+            help="The key of that certificate.",
+            show_default="none",
+        ),
+    ] = None,
+    client_ca: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            rich_help_panel=_CERTIFICATES,
+            envvar="AUTHZ_CLIENT_CA",
+            help="Who signs callers' certificates.",
+            show_default="none",
         ),
     ] = None,
     insecure_loopback: Annotated[
@@ -203,6 +234,9 @@ def serve(  # noqa: PLR0913  # one flag for each setting
             "decisions_url": decisions_url,
             "policy_dir": policy_dir,
             "callers_file": callers_file,
+            "tls_cert": tls_cert,
+            "tls_key": tls_key,
+            "client_ca": client_ca,
             "insecure_loopback": insecure_loopback,
             "fixed_clock": fixed_clock,
             "facts_staleness_ms": facts_staleness_ms,

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from authz_service.cli.addresses import DEFAULT_ADDRESS, DEFAULT_HTTP_ADDRESS, DEFAULT_TIMEOUT
+from authz_service.cli.client_tls import over_tls
 from authz_service.cli.options import (
     AddressOption,
     Format,
@@ -23,6 +24,7 @@ authz status --format json
 """
 
 
+@over_tls
 def status(
     *,
     address: AddressOption = DEFAULT_ADDRESS,

@@ -14,8 +14,9 @@ from authz_service.cli.healthcheck import status_or_silence
 from authz_service.cli.options import Format
 from authz_service.cli.output import print_fields, print_json, print_line
 from authz_service.cli.remote_policy import active_policy, policy_fields
+from authz_service.cli.status_callers import callers_fields
 from authz_service.cli.status_shipping import shipping_fields
-from authz_service.cli.wording import START, counted
+from authz_service.cli.wording import counted
 
 _JOURNAL = {
     "records": "authz_journal_written_records_total",
@@ -134,6 +135,7 @@ def _document(overview: Overview) -> dict[str, Any]:
         "facts_revision": console.whole("authz_facts_revision"),
         "journal": _journal(console),
         "shipping": console.shipping,
+        "callers": console.callers,
         "decisions": console.whole("authz_decisions_total"),
         "workers": [asdict(worker) for worker in console.workers],
         "silent": [why for why in (console.silence, overview.policy_silence) if why],
@@ -145,7 +147,7 @@ def _print(overview: Overview) -> None:
     serving = overview.health == "SERVING"
     print_line(f"{overview.health}  {overview.address}", "bold green" if serving else "bold red")
     if overview.silence:
-        print_line(f"{overview.silence}; {START}", "red")
+        print_line(overview.silence, "red")
         return
     print_fields(_fields(overview))
 
@@ -167,6 +169,7 @@ def _fields(overview: Overview) -> list[tuple[str, str]]:
         ("decisions", f"{_shown(console.whole('authz_decisions_total'))} {_since(console)}"),
         ("journal", f"{_journal_sentence(_journal(console))} {_since(console)}"),
         *shipping_fields(console.shipping),
+        *callers_fields(console.callers),
     ]
 
 

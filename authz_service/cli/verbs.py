@@ -9,6 +9,7 @@ import typer
 from authz_service.cli import (
     check,
     decisions,
+    dev_certs,
     doctor,
     facts,
     healthcheck,
@@ -61,5 +62,6 @@ app.command(cls=SettingsVerb, epilog=status.EXAMPLES)(status.status)
 app.add_typer(facts.app, name="facts")
 app.add_typer(policy.app, name="policy")
 app.add_typer(decisions.app, name="decisions")
+app.command("dev-certs", cls=SettingsVerb, epilog=dev_certs.EXAMPLES)(dev_certs.dev_certs)
 app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
 app.command(epilog=healthcheck.EXAMPLES)(healthcheck.healthcheck)

@@ -17,11 +17,14 @@ class CallContext(NamedTuple):
         caller: The service that asks.
         request_id: The call's id.
         trace_id: The trace that it belongs to (W3C Trace Context), or None.
+        callers_revision: The callers file by which the caller was let in; empty where none was
+            asked.
     """
 
     caller: str
     request_id: str
     trace_id: str | None = None
+    callers_revision: str = ""
 
 
 class RecordKind(StrEnum):
@@ -91,7 +94,8 @@ class EventRecord:
 
     Attributes:
         event: ``facts_written``, ``facts_deleted``, ``conflict_resolved``, ``policy_reloaded``,
-            ``policy_read``, ``journal_recovered`` …
+            ``policy_read``, ``callers_reloaded``, ``callers_file_refused``,
+            ``journal_recovered`` …
         at: When.
         context: Who asked; None where the service itself did it.
         actor: The person who is answerable; None where there is none.

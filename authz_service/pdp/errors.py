@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import NamedTuple
 
 
@@ -30,12 +31,48 @@ class InvalidRequestError(AuthzError):
         self.violations = violations
 
 
+class CallerRefusal(StrEnum):
+    """What a caller is refused for: a closed list, by which refusals are counted.
+
+    The first four say that it is not known who calls, the others what that caller may not.
+    """
+
+    CERTIFICATE = "certificate"
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
+    UNKNOWN = "unknown"
+    RPC = "rpc"
+    TENANT = "tenant"
+    ACTION = "action"
+    PURPOSE = "purpose"
+    KIND = "kind"
+    SOURCE = "source"
+    POWER = "power"
+
+
+class CallerUnauthenticatedError(AuthzError):
+    """It is not known which caller this is."""
+
+    def __init__(self, why: str, refusal: CallerRefusal, caller: str = "") -> None:
+        """Keep *why* in words that tell the caller what to do, and which *refusal* it is.
+
+        Args:
+            why: What is wrong with the identity.
+            refusal: For what it is refused.
+            caller: The SPIFFE ID where there is one; empty where there is none.
+        """
+        super().__init__(why)
+        self.refusal = refusal
+        self.caller = caller
+
+
 class CallerNotAllowedError(AuthzError):
     """The caller may not ask this."""
 
-    def __init__(self, what: str) -> None:
-        """Keep *what* the caller may not."""
+    def __init__(self, what: str, refusal: CallerRefusal) -> None:
+        """Keep *what* the caller may not, and which *refusal* it is."""
         super().__init__(f"this caller may not {what}; see the callers file")
+        self.refusal = refusal
 
 
 class NotFoundError(AuthzError):
@@ -113,11 +150,11 @@ class PolicyNotReadyError(AuthzError):
 
 
 class PolicyProblem(NamedTuple):
-    """One thing wrong with a bundle.
+    """One thing wrong with a bundle, or with the callers file beside it.
 
     Attributes:
         kind: ``invalid`` (a file) or ``case_failed`` (a golden decision).
-        file: The file, relative to the bundle.
+        file: The file; of a bundle, relative to it.
         line: The line, from 1; 0 where the whole file is meant.
         column: The column, from 1; 0 where the whole line is meant.
         message: What is wrong.
@@ -148,6 +185,15 @@ class PolicyRefusedError(AuthzError):
                 for problem in self.problems
             )
         )
+
+
+class CallersRefusedError(AuthzError):
+    """A callers file was refused; the one that was in force stays in force."""
+
+    def __init__(self, *problems: PolicyProblem) -> None:
+        """Keep what is wrong, at least one thing."""
+        super().__init__("\n".join(_located(problem) for problem in problems))
+        self.problems = problems
 
 
 def _located(problem: PolicyProblem) -> str:

@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from authz_service.pdp.errors import PolicyProblem
+from authz_service.pdp.errors import PolicyProblem, PolicyRefusedError
 from authz_service.policy.case_files import Case, parse_cases
 from authz_service.policy.directory import (
     CASES,
     REQUIRED,
-    Reader,
+    BundleFile,
     read_directory,
-    read_regular_file,
 )
-from authz_service.policy.findings import Findings, Place
 from authz_service.policy.hierarchy import Groups, parse_groups, parse_roles
 from authz_service.policy.model_conf import check_model
-from authz_service.policy.rows import BundleFile, Text, text_of
 from authz_service.policy.rules import Rule, parse_rules
 from authz_service.policy.vocabulary import PRODUCT_ROLES, Vocabulary
+from authz_service.tables.findings import Findings, Place
+from authz_service.tables.reading import Reader, read_regular_file
+from authz_service.tables.rows import Text, text_of
 
 _REVISION_FORMAT = b"policy-bundle/1\n"
 
@@ -108,7 +108,8 @@ def revision_of(files: Iterable[BundleFile]) -> str:
 
 def _parse(files: tuple[BundleFile, ...], findings: Findings) -> Bundle:
     """Parse every file that could be read, then refuse the bundle if anything was found."""
-    texts = {file.name: text for file in files if (text := text_of(file, findings)) is not None}
+    read = ((file.name, text_of(*file, findings)) for file in files)
+    texts = {name: text for name, text in read if text is not None}
     model, roles, groups = (texts.get(name) for name in ("model.conf", "roles.csv", "groups.csv"))
     if model is not None:
         check_model(model, findings)
@@ -119,7 +120,8 @@ def _parse(files: tuple[BundleFile, ...], findings: Findings) -> Bundle:
     cases = parse_cases(
         [text for name, text in texts.items() if name.startswith(f"{CASES}/")], findings
     )
-    findings.refuse_if_any()
+    if problems := findings.problems():
+        raise PolicyRefusedError(*problems)
     return Bundle(revision_of(files), rules, inherited, cases)
 
 

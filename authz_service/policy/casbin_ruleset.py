@@ -26,7 +26,8 @@ from authz_service.policy.bundle import Bundle
 from authz_service.policy.model_conf import casbin_model
 from authz_service.policy.open_relations import open_relations
 from authz_service.policy.rules import Rule, When
-from authz_service.policy.vocabulary import ALWAYS, EVERYTHING
+from authz_service.policy.vocabulary import ALWAYS
+from authz_service.tables.cells import EVERYTHING
 
 MAX_REMEMBERED = 65_536
 """How many verdicts a ruleset remembers; one more, and it begins again with none."""

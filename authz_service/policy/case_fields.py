@@ -6,9 +6,9 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import TypeVar
 
-from authz_service.policy.findings import Findings, shown
-from authz_service.policy.vocabulary import suggestion
 from authz_service.policy.yaml_tree import Node
+from authz_service.tables.findings import Findings, shown
+from authz_service.tables.spelling import suggestion
 
 T = TypeVar("T")
 W = TypeVar("W", bound=StrEnum)

@@ -25,9 +25,9 @@ from authz_service.pdp.model import (
     is_id,
 )
 from authz_service.policy.case_fields import CaseFields
-from authz_service.policy.findings import Findings, Place, shown
-from authz_service.policy.rows import Text
 from authz_service.policy.yaml_tree import Node, yaml_tree
+from authz_service.tables.findings import Findings, Place, shown
+from authz_service.tables.rows import Text
 
 MAX_CASES = 2000
 """How many cases a bundle may have."""

@@ -7,16 +7,13 @@ of a new policy is a policy that nobody wrote.
 from __future__ import annotations
 
 import difflib
-import os
-import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
-from authz_service.policy.findings import Findings, Place, shown
-from authz_service.policy.rows import BundleFile
+from authz_service.tables.findings import Findings, Place
+from authz_service.tables.reading import Reader, read_file, read_regular_file, refuse_unreadable
 
-MAX_FILE_BYTES = 1024 * 1024
-"""How large one file of a bundle may be."""
 MAX_CASE_FILES = 200
 """How many files of cases a bundle may have."""
 
@@ -29,23 +26,19 @@ CALLERS = "callers.csv"
 
 _POLICY_SUFFIXES = frozenset({".csv", ".conf", ".yaml", ".yml"})
 
-Reader = Callable[[Path], bytes]
-"""Reads one regular file, at most one byte more than `MAX_FILE_BYTES`."""
-
 _Stamp = tuple[int, int, int, int]
 
 
-def read_regular_file(path: Path) -> bytes:
-    """Return the bytes of *path*, at most one more than `MAX_FILE_BYTES`. Never waits for a pipe.
+class BundleFile(NamedTuple):
+    """One file of a bundle, as it was read.
 
-    Raises:
-        OSError: The file cannot be read, or is not a regular file.
+    Attributes:
+        name: Its path relative to the bundle, with forward slashes.
+        content: Its bytes, all of them.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(None, "not a regular file")
-        return file.read(MAX_FILE_BYTES + 1)
+
+    name: str
+    content: bytes
 
 
 def read_directory(
@@ -57,25 +50,11 @@ def read_directory(
     a file that looks like a policy and is none of a bundle's is refused.
     """
     before = _listing(directory, findings)
-    files = [_file(directory, name, read, findings) for name in sorted(before)]
+    files = [(name, read_file(directory / name, name, findings, read)) for name in sorted(before)]
     if before and _listing(directory, Findings()) != before:
         hint = "wait until it is written whole, then load it again"
         findings.invalid(Place(""), "the bundle changed while it was read", hint)
-    return tuple(file for file in files if file is not None)
-
-
-def _file(directory: Path, name: str, read: Reader, findings: Findings) -> BundleFile | None:
-    """Return one file, or None where it was refused."""
-    try:
-        content = read(directory / name)
-    except OSError as wrong:
-        _refuse_unreadable(name, wrong, findings)
-        return None
-    if len(content) > MAX_FILE_BYTES:
-        message = f"the file has more than {MAX_FILE_BYTES} bytes"
-        findings.invalid(Place(name), message, "a policy is small; is this the right file?")
-        return None
-    return BundleFile(name, content)
+    return tuple(BundleFile(name, content) for name, content in files if content is not None)
 
 
 def _listing(directory: Path, findings: Findings) -> Mapping[str, _Stamp]:
@@ -88,7 +67,7 @@ def _listing(directory: Path, findings: Findings) -> Mapping[str, _Stamp]:
         try:
             status = (directory / name).stat()
         except OSError as wrong:
-            _refuse_unreadable(name, wrong, findings)
+            refuse_unreadable(name, wrong, findings)
             continue
         found[name] = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
     return found
@@ -132,17 +111,10 @@ def _entries(directory: Path, name: str, findings: Findings) -> list[str] | None
     try:
         return sorted(path.name for path in directory.iterdir() if not path.name.startswith("."))
     except OSError as wrong:
-        _refuse_unreadable(name, wrong, findings)
+        refuse_unreadable(name, wrong, findings)
         return None
 
 
 def _looks_like_policy(name: str) -> bool:
     """Whether a file called *name* claims to be part of a policy."""
     return Path(name).suffix.casefold() in _POLICY_SUFFIXES
-
-
-def _refuse_unreadable(name: str, wrong: OSError, findings: Findings) -> None:
-    """Refuse what the system does not let us read."""
-    cause = wrong.strerror or shown(str(wrong))
-    hint = "check that it is there, is a plain file, and that the service may read it"
-    findings.invalid(Place(name), f"cannot be read: {cause.lower()}", hint)

@@ -11,16 +11,16 @@ from graphlib import CycleError, TopologicalSorter
 from typing import NamedTuple
 
 from authz_service.pdp.model import is_id
-from authz_service.policy.findings import Findings, Place, shown
-from authz_service.policy.rows import Field, Row, Text, expect_fields, refuse_cut_file, rows_of
 from authz_service.policy.vocabulary import (
     ACTIONS,
     NONE,
     PRODUCT_ROLES,
     PURPOSES,
     RESERVED,
-    suggestion,
 )
+from authz_service.tables.findings import Findings, Place, shown
+from authz_service.tables.rows import Field, Row, Text, expect_fields, refuse_cut_file, rows_of
+from authz_service.tables.spelling import suggestion
 
 MAX_DEPTH = 10
 """How many links a chain of roles or groups may have."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-from authz_service.policy.findings import Findings, Place
-from authz_service.policy.rows import Text, is_comment, refuse_cut_file
+from authz_service.tables.findings import Findings, Place
+from authz_service.tables.rows import Text, is_comment, refuse_cut_file
 
 _MATCHER = (
     "has_role(r.situation, p.role) && has_relation(r.situation, p.relation)"

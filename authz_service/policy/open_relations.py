@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from authz_service.pdp.model import Action, Condition, Effect, PurposeOfUse, Relation
 from authz_service.policy.rules import Rule
-from authz_service.policy.vocabulary import EVERYTHING
+from authz_service.tables.cells import EVERYTHING
 
 _EVERY_RELATION = frozenset(Relation)
 

@@ -6,8 +6,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from authz_service.pdp.model import Condition, Effect, is_id
-from authz_service.policy.findings import Findings, Place, shown
-from authz_service.policy.rows import (
+from authz_service.policy.vocabulary import (
+    ACTIONS,
+    ALWAYS,
+    CONDITIONS,
+    PURPOSES,
+    RELATIONS,
+    Vocabulary,
+)
+from authz_service.tables.cells import EVERYTHING, Cells, known_words
+from authz_service.tables.findings import Findings, Place, shown
+from authz_service.tables.rows import (
     Field,
     Row,
     Text,
@@ -15,17 +24,9 @@ from authz_service.policy.rows import (
     is_comment,
     refuse_cut_file,
     rows_of,
+    split,
 )
-from authz_service.policy.vocabulary import (
-    ACTIONS,
-    ALWAYS,
-    CONDITIONS,
-    EVERYTHING,
-    PURPOSES,
-    RELATIONS,
-    Vocabulary,
-    suggestion,
-)
+from authz_service.tables.spelling import suggestion
 
 MAX_RULES = 1000
 """How many rules a policy may have; each costs every situation that is new."""
@@ -80,7 +81,7 @@ def parse_rules(text: Text, vocabulary: Vocabulary, findings: Findings) -> tuple
         findings.invalid(Place(text.name), "there is no rule", hint)
     whole = [row for row in rows if _is_rule(row, text.name, findings)]
     _refuse_second_ids(whole, text.name, findings)
-    return tuple(_rule(_Cells(text.name, row, findings), vocabulary) for row in whole)
+    return tuple(_rule(Cells(text.name, row, findings), vocabulary) for row in whole)
 
 
 def _is_rule(row: Row, file: str, findings: Findings) -> bool:
@@ -94,21 +95,7 @@ def _is_rule(row: Row, file: str, findings: Findings) -> bool:
     return expect_fields(row, _FIELDS, file, findings)
 
 
-@dataclass(frozen=True, slots=True)
-class _Cells:
-    """The fields of one rule, and where what is wrong with them goes."""
-
-    file: str
-    row: Row
-    findings: Findings
-
-    def refuse(self, field: Field, message: str, hint: str, offset: int = 0) -> None:
-        """Refuse *field*, at *offset* characters from its beginning."""
-        place = Place(self.file, self.row.line, field.column + offset)
-        self.findings.invalid(place, message, hint)
-
-
-def _rule(cells: _Cells, vocabulary: Vocabulary) -> Rule:
+def _rule(cells: Cells, vocabulary: Vocabulary) -> Rule:
     """Return the rule that *cells* hold; what is refused stays empty."""
     _, rule, effect, role, relation, action, purpose, when = cells.row.fields
     if not is_id(rule.text):
@@ -133,7 +120,7 @@ def _rule(cells: _Cells, vocabulary: Vocabulary) -> Rule:
 
 
 def _words(
-    cells: _Cells,
+    cells: Cells,
     field: Field,
     kind: str,
     known: frozenset[str],
@@ -142,59 +129,34 @@ def _words(
     """Return the words of a cell, groups replaced by theirs."""
     if field.text == EVERYTHING:
         return frozenset({EVERYTHING})
-    named, found, offset = groups or {}, set[str](), 0
-    seen: set[str] = set()
-    for part in field.text.split("|"):
-        word, at = part.strip(" "), offset + len(part) - len(part.lstrip(" "))
-        offset += len(part) + 1
-        if word in seen:
-            cells.refuse(field, f"{shown(word)} stands twice", "keep one", at)
-        elif word in known or word in named:
-            found |= named.get(word, frozenset({word}))
-        else:
-            _refuse_word(cells, field, word, at, (kind, known | named.keys()))
-        seen.add(word)
+    named, found = groups or {}, set[str]()
+    for word in known_words(cells, field, kind, known | named.keys()):
+        found |= named.get(word, frozenset({word}))
     return frozenset(found)
 
 
-def _refuse_word(
-    cells: _Cells, field: Field, word: str, at: int, expected: tuple[str, Iterable[str]]
-) -> None:
-    """Refuse *word*, which is none of those *expected*, named by their kind."""
-    kind, known = expected
-    if word == EVERYTHING:
-        cells.refuse(field, "* stands beside other words", "* stands alone in its cell", at)
-    elif not word:
-        cells.refuse(field, f"the {kind} is missing", "write a word, words joined by | or *", at)
-    else:
-        cells.refuse(field, f"no {kind} is called {shown(word)}", suggestion(word, known), at)
-
-
-def _when(cells: _Cells, field: Field) -> When:
+def _when(cells: Cells, field: Field) -> When:
     """Return the conditions of a rule: ``always``, or conditions joined by ``and``."""
     if field.text == ALWAYS:
         return When()
     holding: set[Condition] = set()
     absent: set[Condition] = set()
-    offset = 0
-    for part in field.text.split(" and "):
-        at = offset + len(part) - len(part.lstrip(" "))
-        offset += len(part) + len(" and ")
-        condition = part.strip(" ")
-        word = condition.removeprefix("not ").lstrip(" ")
-        at += len(condition) - len(word)
-        if word not in CONDITIONS:
-            _refuse_condition(cells, field, word, at)
-        elif word in holding | absent:
+    for part in split(field, " and "):
+        text = part.text.removeprefix("not ").lstrip(" ")
+        word = Field(text, part.column + len(part.text) - len(text))
+        if text not in CONDITIONS:
+            _refuse_condition(cells, word)
+        elif text in holding | absent:
             hint = "name each condition once, with or without not"
-            cells.refuse(field, f"{word} stands twice", hint, at)
+            cells.refuse(word, f"{text} stands twice", hint)
         else:
-            (absent if word != condition else holding).add(Condition(word))
+            (absent if text != part.text else holding).add(Condition(text))
     return When(frozenset(holding), frozenset(absent))
 
 
-def _refuse_condition(cells: _Cells, field: Field, word: str, at: int) -> None:
+def _refuse_condition(cells: Cells, field: Field) -> None:
     """Refuse what is no condition, with the hint that fits."""
+    word = field.text
     if word == ALWAYS:
         hint = "always stands alone: it means that no condition is asked for"
     elif " or " in f" {word} ":
@@ -203,7 +165,7 @@ def _refuse_condition(cells: _Cells, field: Field, word: str, at: int) -> None:
         hint = "write always, or conditions joined by and, each with or without not"
     else:
         hint = suggestion(word, CONDITIONS)
-    cells.refuse(field, f"{shown(word)} is no condition", hint, at)
+    cells.refuse(field, f"{shown(word)} is no condition", hint)
 
 
 def _refuse_second_ids(rows: Iterable[Row], file: str, findings: Findings) -> None:

@@ -5,14 +5,12 @@ A misspelt word in a rule that denies would deny nobody, without a word.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from authz_service.pdp.model import Action, Condition, PurposeOfUse, Relation
+from authz_service.tables.cells import EVERYTHING
 
-EVERYTHING = "*"
-"""In a rule's cell: whatever it may be, nothing included."""
 ALWAYS = "always"
 """The `when` of a rule that asks for no condition."""
 NONE = "none"
@@ -48,8 +46,6 @@ RESERVED = (
 )
 """What no group may be named like, and no role but one of the product's."""
 
-_MAX_SUGGESTED_LENGTH = 64
-
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
@@ -64,14 +60,3 @@ class Vocabulary:
     roles: frozenset[str] = PRODUCT_ROLES
     action_groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
     purpose_groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
-
-
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """Return a hint at the one of *known* that *word* may have been meant to be."""
-    words = sorted(known)
-    if len(word) <= _MAX_SUGGESTED_LENGTH:
-        spelt = {known_word.casefold(): known_word for known_word in words}
-        close = difflib.get_close_matches(word.casefold(), spelt, n=1)
-        if close:
-            return f"did you mean {spelt[close[0]]}?"
-    return "known are " + ", ".join(words)

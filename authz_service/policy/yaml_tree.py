@@ -15,8 +15,8 @@ from typing import Protocol
 import yaml
 
 from authz_service.pdp.entity_plain import Plain
-from authz_service.policy.findings import Findings, Place, shown
-from authz_service.policy.rows import Text
+from authz_service.tables.findings import Findings, Place, shown
+from authz_service.tables.rows import Text
 
 MAX_DEPTH = 20
 """How deep values may be nested."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from authz_service.identity.callers import CallerRule
+from authz_service.identity.caller_rules import CallerRule
 from authz_service.operations.records import CallContext
 
 

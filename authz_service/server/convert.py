@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 
 from authz_service.api.v1 import recording_access_pb2 as pb
 from authz_service.api.v1 import vocabulary_pb2 as words
-from authz_service.identity.callers import CallerRule
+from authz_service.identity.caller_rules import CallerRule
 from authz_service.operations.records import DecisionRecord
 from authz_service.pdp.errors import InvalidRequestError, Violation
 from authz_service.pdp.model import (

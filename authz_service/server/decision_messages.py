@@ -9,7 +9,7 @@ import orjson
 
 from authz_service.api.v1 import decision_log_pb2 as pb
 from authz_service.api.v1 import vocabulary_pb2 as words
-from authz_service.identity.callers import is_caller
+from authz_service.identity.callers_file import is_caller
 from authz_service.operations.decision_log import DecisionsQuestion, StoredRecord
 from authz_service.pdp.errors import InvalidRequestError, Violation
 from authz_service.pdp.model import Instant, Reason, is_id
@@ -36,6 +36,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TEXTS = (
     "decision_id", "caller", "request_id", "trace_id", "subject_id", "tenant_id", "recording_id",
     "patient_id", "rule", "policy_revision",
+    "callers_revision",
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from authz_service.api.v1 import (
     decision_log_pb2,
@@ -21,11 +21,12 @@ from authz_service.api.v1 import (
     recording_access_pb2,
     recording_access_pb2_grpc,
 )
-from authz_service.identity.callers import CallerRule
 from authz_service.operations.all_operations import Operations
 from authz_service.server.access_servicer import AccessServicer
+from authz_service.server.admission import Gate
 from authz_service.server.decision_log_servicer import DecisionLogServicer
 from authz_service.server.facts_servicer import FactsServicer
+from authz_service.server.gated import GatedServices
 from authz_service.server.health import Health
 from authz_service.server.listen import bind, options
 from authz_service.server.policy_servicer import PolicyServicer
@@ -53,10 +54,12 @@ class Manner(NamedTuple):
     Attributes:
         with_reflection: Whether reflection is served, too.
         shared_port: Whether other workers of the same service listen on the same port.
+        credentials: What the port is served with; None for plaintext, on loopback only.
     """
 
     with_reflection: bool = False
     shared_port: bool = False
+    credentials: grpc.ServerCredentials | None = None
 
 
 class GrpcServer:
@@ -65,7 +68,7 @@ class GrpcServer:
     def __init__(
         self,
         operations: Operations,
-        rule: CallerRule,
+        gate: Gate,
         health: Health,
         *,
         observer: RpcObserver,
@@ -73,24 +76,26 @@ class GrpcServer:
         manner: Manner,
     ) -> None:
         """Put the services together; nothing is served before `start`."""
-        layer = self._layer = StatusLayer(rule, observer, new_request_id)
+        layer = self._layer = StatusLayer(gate, observer, new_request_id)
         _add_services(layer, operations)
         self._health = health
-        self._server = grpc.aio.server(options=options(shared_port=manner.shared_port))
-        self._server.add_generic_rpc_handlers((layer,))
-        health_pb2_grpc.add_HealthServicer_to_server(health.servicer, self._server)
+        standard = GatedServices(gate, new_request_id)
+        health_pb2_grpc.add_HealthServicer_to_server(health.servicer, standard)
         if manner.with_reflection:
-            names = (*SERVICES, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, self._server)
+            servicer = reflection.aio.ReflectionServicer((*SERVICES, reflection.SERVICE_NAME))
+            reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, standard)
+        self._credentials = manner.credentials
+        self._server = grpc.aio.server(options=options(shared_port=manner.shared_port))
+        self._server.add_generic_rpc_handlers((layer, standard))
 
     async def start(self, address: str) -> int:
         """Serve at *address*; return the port.
 
         Raises:
-            ListenError: The address is not a loopback address, or is taken.
+            ListenError: The address may not be served there so, or is taken.
         """
         await self._health.publish()
-        port = bind(self._server, address)
+        port = bind(self._server, address, self._credentials)
         await self._server.start()
         return port
 

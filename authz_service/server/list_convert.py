@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from authz_service.api.v1 import recording_access_pb2 as pb
 from authz_service.api.v1 import vocabulary_pb2 as words
-from authz_service.identity.callers import CallerRule
+from authz_service.identity.caller_rules import CallerRule
 from authz_service.operations.list_recordings import DEFAULT_PAGE, MAX_PAGE, ListOutcome
 from authz_service.operations.lists import ListRequest
 from authz_service.pdp.errors import InvalidRequestError, Violation

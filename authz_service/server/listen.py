@@ -1,4 +1,4 @@
-"""Where and how gRPC is served. Plaintext only on a loopback address."""
+"""Where and how gRPC is served: with certificates anywhere, in plaintext on loopback only."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ MAX_METADATA_BYTES = 16 << 10
 MAX_STREAMS = 1000
 """Most calls at once on one connection."""
 
+MAX_CONNECTION_AGE_SECONDS = 600
+"""After which a client is told to connect anew, which it does without failing a call. Certificates
+that are replaced at half of their life, as SPIFFE's are, never end on a connection."""
+
 OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_metadata_size", MAX_METADATA_BYTES),
     ("grpc.max_concurrent_streams", MAX_STREAMS),
-    ("grpc.max_connection_age_ms", 3_600_000),
+    ("grpc.max_connection_age_ms", MAX_CONNECTION_AGE_SECONDS * 1000),
     ("grpc.max_connection_age_grace_ms", 30_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
 )
@@ -34,18 +38,28 @@ class ListenError(Exception):
     """The service cannot be served there; the message says why and what to do."""
 
 
-def require_servable(listen: str, http_listen: str, *, insecure_loopback: bool) -> None:
+def require_servable(
+    listen: str, http_listen: str, *, with_tls: bool, insecure_loopback: bool
+) -> None:
     """Refuse addresses at which no caller could be told from any other.
 
     Raises:
-        ListenError: Plaintext was not asked for, or others can reach an address.
+        ListenError: Neither certificates nor plaintext were asked for, or both, or others can
+            reach an address in plaintext.
     """
-    if not insecure_loopback:
+    if with_tls and insecure_loopback:
         raise ListenError(
-            "no caller can be identified: set AUTHZ_INSECURE_LOOPBACK=1 to serve plaintext on "
-            "a loopback address, for trials on one machine"
+            "AUTHZ_INSECURE_LOOPBACK and AUTHZ_TLS_CERT are both set; unset the first to serve "
+            "callers with certificates, the second for a trial on this machine"
         )
-    require_loopback(listen, "AUTHZ_LISTEN")
+    if not with_tls and not insecure_loopback:
+        raise ListenError(
+            "no caller can be identified: set AUTHZ_TLS_CERT, AUTHZ_TLS_KEY and AUTHZ_CLIENT_CA; "
+            "or AUTHZ_INSECURE_LOOPBACK=1 to serve plaintext on a loopback address, for trials on "
+            "one machine"
+        )
+    if not with_tls:
+        require_loopback(listen, "AUTHZ_LISTEN")
     require_loopback(http_listen, "AUTHZ_HTTP_LISTEN")
 
 
@@ -62,15 +76,22 @@ def require_loopback(address: str, setting: str) -> None:
         )
 
 
-def bind(server: grpc.aio.Server, address: str) -> int:
-    """Serve plaintext at *address*; return the port.
+def bind(
+    server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None = None
+) -> int:
+    """Serve at *address* with *credentials*, or in plaintext without; return the port.
 
     Raises:
-        ListenError: *address* is not a loopback address, or is taken.
+        ListenError: *address* is not a loopback address, and there are no credentials; or it is
+            taken.
     """
-    require_loopback(address, "AUTHZ_LISTEN")
+    if credentials is None:
+        require_loopback(address, "AUTHZ_LISTEN")
     try:
-        port = server.add_insecure_port(address)
+        if credentials is None:
+            port = server.add_insecure_port(address)
+        else:
+            port = server.add_secure_port(address, credentials)
     except RuntimeError:
         port = 0
     if port == 0:

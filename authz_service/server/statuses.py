@@ -9,61 +9,24 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter_ns
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import Any, Protocol
 
 import grpc
 import structlog
-from google.protobuf import any_pb2, duration_pb2
-from google.protobuf.message import DecodeError
-from google.rpc import error_details_pb2, status_pb2
 
-from authz_service.identity.callers import CallerRule
 from authz_service.operations.records import CallContext
 from authz_service.pdp import errors
 from authz_service.pdp.model import is_id
+from authz_service.server.admission import Admitted, Gate
 from authz_service.server.call import Call
+from authz_service.server.failures import DrainingError, Failure, abort, failure_of
 
 log = structlog.get_logger(__name__)
 
 DEFAULT_DEADLINE_SECONDS = 5.0
 """How long a call without a deadline of its own may take."""
-DOMAIN = "authz_service.api.v1"
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-_RETRY_SECONDS = 1
-_NO_MESSAGE = errors.InvalidRequestError(
-    errors.Violation("request", "is not a message of this RPC; texts have to be UTF-8")
-)
-
 Handler = Callable[[Any, Any], Awaitable[Any]]
-
-
-class DrainingError(Exception):
-    """The service is about to end and takes no more calls."""
-
-
-class _Failure(NamedTuple):
-    """What a call fails with."""
-
-    error: Exception
-    status: grpc.StatusCode
-    reason: str
-
-
-_STATUSES: tuple[tuple[type[Exception], grpc.StatusCode, str], ...] = (
-    (errors.InvalidRequestError, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST"),
-    (errors.CallerNotAllowedError, grpc.StatusCode.PERMISSION_DENIED, "CALLER_NOT_ALLOWED"),
-    (errors.NotFoundError, grpc.StatusCode.NOT_FOUND, "NOT_FOUND"),
-    (errors.RevisionAheadError, grpc.StatusCode.FAILED_PRECONDITION, "REVISION_AHEAD"),
-    (errors.StateError, grpc.StatusCode.FAILED_PRECONDITION, "STATE"),
-    (errors.LimitExceededError, grpc.StatusCode.RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED"),
-    (errors.PolicyNotReadyError, grpc.StatusCode.UNAVAILABLE, "POLICY_NOT_READY"),
-    (errors.FactsUnavailableError, grpc.StatusCode.UNAVAILABLE, "FACTS_UNAVAILABLE"),
-    (errors.JournalUnavailableError, grpc.StatusCode.UNAVAILABLE, "JOURNAL_UNAVAILABLE"),
-    (errors.DecisionsUnavailableError, grpc.StatusCode.UNAVAILABLE, "DECISIONS_UNAVAILABLE"),
-    (errors.DecisionsNotKeptError, grpc.StatusCode.FAILED_PRECONDITION, "DECISIONS_NOT_KEPT"),
-    (DrainingError, grpc.StatusCode.UNAVAILABLE, "DRAINING"),
-    (TimeoutError, grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE"),
-)
 
 
 class RpcMeter(Protocol):
@@ -94,10 +57,10 @@ class StatusLayer(grpc.GenericRpcHandler):
     """
 
     def __init__(
-        self, rule: CallerRule, observer: RpcObserver, new_request_id: Callable[[], str]
+        self, gate: Gate, observer: RpcObserver, new_request_id: Callable[[], str]
     ) -> None:
-        """Serve the one caller of *rule*: on insecure loopback there is no other."""
-        self._rule = rule
+        """Let in whom *gate* knows."""
+        self._gate = gate
         self._observer = observer
         self._new_request_id = new_request_id
         self._wrapped: dict[str, Any] = {}
@@ -138,22 +101,20 @@ class StatusLayer(grpc.GenericRpcHandler):
             meter.arrived()
             self._in_flight += 1
             code = "CANCELLED"
-            call = self._call(context, started_ns)
-            context.set_trailing_metadata((("x-request-id", call.context.request_id),))
+            request_id, trace_id = self._ids(context)
+            context.set_trailing_metadata((("x-request-id", request_id),))
+            known_as = CallContext("", request_id, trace_id)
             try:
-                self._admit(name)
-                request = parsed(content)
-                if context.time_remaining() is None:
-                    async with asyncio.timeout(DEFAULT_DEADLINE_SECONDS):
-                        response = await handler(request, call)
-                else:
-                    response = await handler(request, call)
+                rule, callers_revision = self._let_in(context)
+                known_as = CallContext(rule.caller, request_id, trace_id, callers_revision)
+                rule.require_rpc(name)
+                call = Call(known_as, rule, started_ns)
+                response = await _in_time(handler(parsed(content), call), context)
                 code = "OK"
             except Exception as raised:  # noqa: BLE001  # the edge: what is not a status becomes one
-                failure = _failure_of(raised)
+                failure = self._failure(raised, known_as, name)
                 code = failure.status.name
-                _log_failure(failure, call, name)
-                await _abort(context, failure, call.context.request_id)
+                await abort(context, failure, known_as.request_id)
             finally:
                 meter.answered(code, (perf_counter_ns() - started_ns) / 1e9)
                 self._leave()
@@ -161,16 +122,16 @@ class StatusLayer(grpc.GenericRpcHandler):
 
         return handle
 
-    def _admit(self, rpc: str) -> None:
-        """Let a call in.
+    def _let_in(self, context: Any) -> Admitted:
+        """Return who calls.
 
         Raises:
             DrainingError: The service is about to end.
-            CallerNotAllowedError: The caller may not use the RPC.
+            CallerUnauthenticatedError: It is not known who calls.
         """
         if self._is_draining:
             raise DrainingError("the service is about to end; ask another")
-        self._rule.require_rpc(rpc)
+        return self._gate.admission.admit(context)
 
     def _leave(self) -> None:
         """Note that a call has ended."""
@@ -178,8 +139,8 @@ class StatusLayer(grpc.GenericRpcHandler):
         if self._is_draining and not self._in_flight:
             self._idle.set()
 
-    def _call(self, context: Any, started_ns: int) -> Call:
-        """Return who asks, and under which ids."""
+    def _ids(self, context: Any) -> tuple[str, str | None]:
+        """Return the call's request id, made where there is none, and its trace."""
         request_id, trace_id = "", None
         for key, value in context.invocation_metadata() or ():
             if key == "x-request-id" and isinstance(value, str) and is_id(value):
@@ -187,62 +148,42 @@ class StatusLayer(grpc.GenericRpcHandler):
             elif key == "traceparent" and isinstance(value, str):
                 match = _TRACEPARENT.fullmatch(value)
                 trace_id = match.group(1) if match else None
-        known_as = CallContext(self._rule.caller, request_id or self._new_request_id(), trace_id)
-        return Call(known_as, self._rule, started_ns)
+        return request_id or self._new_request_id(), trace_id
+
+    def _failure(self, raised: Exception, known_as: CallContext, rpc: str) -> Failure:
+        """Return the failure that *raised* is; tell of it where somebody has to know."""
+        failure = failure_of(raised)
+        error, status, reason = failure
+        refusals = self._gate.refusals
+        if isinstance(error, errors.CallerUnauthenticatedError):
+            known_as = known_as._replace(caller=error.caller)
+            refusals.refused(error.refusal, known_as, rpc)
+        elif isinstance(error, errors.CallerNotAllowedError):
+            refusals.refused(error.refusal, known_as, rpc)
+        elif status is grpc.StatusCode.INTERNAL:
+            log.error("rpc_failed", **_fields(error, known_as, rpc), exc_info=error)
+        elif status is grpc.StatusCode.UNAVAILABLE and reason != "DRAINING":
+            log.warning("rpc_unavailable", **_fields(error, known_as, rpc), why=str(error))
+        return failure
 
 
-def _failure_of(raised: Exception) -> _Failure:
-    """Return the failure that *raised* is to the caller."""
-    error = _NO_MESSAGE if isinstance(raised, DecodeError) else raised
-    for kind, status, reason in _STATUSES:
-        if isinstance(error, kind):
-            return _Failure(error, status, reason)
-    return _Failure(error, grpc.StatusCode.INTERNAL, "INTERNAL")
-
-
-def _log_failure(failure: _Failure, call: Call, rpc: str) -> None:
-    """Log what somebody must act on; what a caller did wrong is counted, not logged."""
-    error, status, reason = failure
-    fields = {
+def _fields(error: Exception, known_as: CallContext, rpc: str) -> dict[str, str]:
+    """Return what a line in the log says of a call that failed."""
+    return {
         "rpc": rpc,
-        "request_id": call.context.request_id,
-        "caller": call.context.caller,
+        "request_id": known_as.request_id,
+        "caller": known_as.caller,
         "error_type": type(error).__name__,
     }
-    if status is grpc.StatusCode.INTERNAL:
-        log.error("rpc_failed", **fields, exc_info=error)
-    elif status is grpc.StatusCode.UNAVAILABLE and reason != "DRAINING":
-        log.warning("rpc_unavailable", **fields, why=str(error))
 
 
-async def _abort(context: Any, failure: _Failure, request_id: str) -> NoReturn:
-    """End the call with its status, and the details for programs beside it."""
-    error, status, reason = failure
-    message = "internal error" if reason == "INTERNAL" else str(error) or "deadline exceeded"
-    details = status_pb2.Status(code=status.value[0], message=message)
-    _pack(details, error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN))
-    if isinstance(error, errors.InvalidRequestError):
-        violations = [
-            error_details_pb2.BadRequest.FieldViolation(field=field, description=text)
-            for field, text in error.violations
-        ]
-        _pack(details, error_details_pb2.BadRequest(field_violations=violations))
-    if status is grpc.StatusCode.UNAVAILABLE:
-        again = duration_pb2.Duration(seconds=_RETRY_SECONDS)
-        _pack(details, error_details_pb2.RetryInfo(retry_delay=again))
-    await context.abort(
-        status,
-        message,
-        (
-            ("x-request-id", request_id),
-            ("grpc-status-details-bin", details.SerializeToString()),
-        ),
-    )
-    raise error  # not reached: abort raises
+async def _in_time(answer: Awaitable[Any], context: Any) -> Any:
+    """Return *answer*, within a time of ours where the caller named none.
 
-
-def _pack(status: Any, detail: Any) -> None:
-    """Add one detail to a status."""
-    packed = any_pb2.Any()
-    packed.Pack(detail)
-    status.details.append(packed)
+    Raises:
+        TimeoutError: It took longer.
+    """
+    if context.time_remaining() is not None:
+        return await answer
+    async with asyncio.timeout(DEFAULT_DEADLINE_SECONDS):
+        return await answer

@@ -17,7 +17,7 @@ from authz_service.operations.records import CallContext
 from authz_service.operations.reload_policy import ReloadOrder
 from authz_service.pdp.errors import PolicyProblem
 from authz_service.policy.bundle import BundleFiles
-from authz_service.policy.rows import BundleFile
+from authz_service.policy.directory import BundleFile
 
 Message = dict[str, Any]
 """A message: its ``kind``, and what belongs to it."""

@@ -21,7 +21,9 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from authz_service.operations.page_filling import ALARMING
+from authz_service.pdp.errors import CallerRefusal
 from authz_service.pdp.model import Action, Effect, Reason
+from authz_service.telemetry.callers_meter import CallersMeter
 from authz_service.telemetry.families import (
     by_one_label,
     counter,
@@ -60,6 +62,7 @@ class Metrics(Collector):
         self.journal = JournalMeter()
         self.facts = FactsMeter()
         self.shipping = ShippingMeter()
+        self._callers = CallersMeter()
         outcomes = [(Effect.ALLOW, Reason.RULE_ALLOWED)]
         outcomes += [(Effect.DENY, reason) for reason in Reason if reason not in _NEVER_RECORDED]
         actions = (*(action.value for action in Action), NO_ACTION)
@@ -74,6 +77,7 @@ class Metrics(Collector):
         self._last_load_good = 0
         self._writes = Counter(dict.fromkeys(_WRITES, 0))
         self._conflicts = 0
+        self._refusals = Counter(dict.fromkeys((each.value for each in CallerRefusal), 0))
         self._readings: list[tuple[str, str, str, Reading]] = []
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -107,6 +111,13 @@ class Metrics(Collector):
         """Count recordings that a write left in conflict."""
         self._conflicts += count
 
+    def callers_loaded(self, outcome: str, revision: str) -> None:
+        self._callers.loaded(outcome, revision)
+
+    def caller_refused(self, refusal: CallerRefusal) -> None:
+        """Count a caller that was refused."""
+        self._refusals[refusal.value] += 1
+
     def watch(self, name: str, documentation: str, read: Reading, label: str = "") -> None:
         """Add a value, or values by *label*, that are read at each scrape.
 
@@ -124,6 +135,7 @@ class Metrics(Collector):
         yield from self._lists.collect()
         yield from self._collect_rpcs()
         yield from self._collect_policy()
+        yield from self._collect_callers()
         yield counter(
             "authz_facts_written",
             "Facts received by this process, by what became of them.",
@@ -178,6 +190,16 @@ class Metrics(Collector):
             labels,
             [(rpc, meter.seconds) for rpc, meter in meters],
         )
+
+    def _collect_callers(self) -> Iterator[Metric]:
+        """Yield which callers were refused, by what for."""
+        yield counter(
+            "authz_caller_refusals",
+            "Calls refused because of who called, by what was refused.",
+            ("refusal",),
+            by_one_label(self._refusals),
+        )
+        yield from self._callers.collect()
 
     def _collect_policy(self) -> Iterator[Metric]:
         """Yield what became of bundles."""

@@ -32,9 +32,18 @@ _PATIENCE_SECONDS = 15.0
 class Client:
     """Speaks to one service over one channel."""
 
-    def __init__(self, address: str, http_address: str = "") -> None:
+    def __init__(
+        self,
+        address: str,
+        http_address: str = "",
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
         options = [("grpc.use_local_subchannel_pool", 1)]
-        self.channel = grpc.insecure_channel(address, options)
+        self.channel = (
+            grpc.secure_channel(address, credentials, options)
+            if credentials
+            else grpc.insecure_channel(address, options)
+        )
         self.access: Any = grpc_api.RecordingAccessServiceStub(self.channel)
         self.facts: Any = facts_pb2_grpc.FactsServiceStub(self.channel)
         self.policy: Any = policy_pb2_grpc.PolicyServiceStub(self.channel)
@@ -117,9 +126,9 @@ class Client:
 
 
 @contextmanager
-def client_of(service: Any) -> Iterator[Client]:
-    """Lend a client of *service*."""
-    client = Client(service.address, service.http_address)
+def client_of(service: Any, credentials: grpc.ChannelCredentials | None = None) -> Iterator[Client]:
+    """Lend a client of *service*, over TLS where there are *credentials*."""
+    client = Client(service.address, service.http_address, credentials)
     try:
         yield client
     finally:

@@ -204,16 +204,27 @@ def test_assurance_is_believed_of_those_who_may_assert_it(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        pytest.param(HEADER + "loopback,*,*,*,*,*\n", "callers.csv:2: has 6 cells", id="short"),
-        pytest.param(HEADER + "loopback,*,*,VEIW,*,*,\n", "callers.csv:2: actions", id="action"),
-        pytest.param(HEADER + "loopback,Chek,*,*,*,*,\n", "callers.csv:2: rpcs", id="rpc"),
-        pytest.param(HEADER + "loopback,*,*,*,SALES,*,\n", "callers.csv:2: purposes", id="purpose"),
-        pytest.param(HEADER + "loopback,*,a b,*,*,*,\n", "callers.csv:2: tenants", id="tenant"),
-        pytest.param(HEADER + "loopback,*,*,*,*,*,fly\n", "callers.csv:2: may", id="may"),
-        pytest.param(HEADER + "# hm\n\nsomebody,*,*,*,*,*,\n", "callers.csv:4: ", id="caller"),
-        pytest.param("a,b\n", "callers.csv:1: the first row", id="header"),
-        pytest.param(HEADER, "has no row for loopback", id="nobody"),
-        pytest.param("", "callers.csv:1", id="empty"),
+        pytest.param(
+            HEADER + "loopback,*,*,*,*,*\n", "callers.csv:2:19: the row has 6 fields", id="short"
+        ),
+        pytest.param(
+            HEADER + "loopback,*,*,VEIW,*,*,\n", "callers.csv:2:14: no action", id="action"
+        ),
+        pytest.param(HEADER + "loopback,Chek,*,*,*,*,\n", "callers.csv:2:10: no RPC", id="rpc"),
+        pytest.param(
+            HEADER + "loopback,*,*,*,SALES,*,\n", "callers.csv:2:16: no purpose", id="purpose"
+        ),
+        pytest.param(
+            HEADER + "loopback,*,a b,*,*,*,\n", "callers.csv:2:12: .* no tenant", id="tenant"
+        ),
+        pytest.param(HEADER + "loopback,*,*,*,*,*,fly\n", "callers.csv:2:20: no power", id="may"),
+        pytest.param(HEADER + "# hm\n\nsomebody,*,*,*,*,*,\n", "callers.csv:4:1: ", id="caller"),
+        pytest.param("a,b\n", "callers.csv:1:1: the first row", id="header"),
+        pytest.param(HEADER, "there is no caller", id="nobody"),
+        pytest.param(
+            HEADER + "spiffe://x/y,GetActivePolicy,,,,,\n", "no row for loopback", id="no-loopback"
+        ),
+        pytest.param("", "callers.csv: the first row", id="empty"),
     ],
 )
 def test_a_defective_callers_file_is_no_start_and_its_line_is_named(

@@ -11,7 +11,7 @@ from authz_service.api.v1 import recording_access_pb2 as pb
 from authz_service.audit.verify import read_records, verify_journal
 from tests.e2e.client import Client, client_of, failing
 from tests.e2e.clinic import FACTS, LATER, TENANT, fact, recorded
-from tests.service_thread import serving
+from tests.service_thread import SHIPPED_CALLERS_REVISION, serving
 from tests.wire import fill
 
 MORE = [entity for number in range(4) for entity in recorded(f"rec-more-{number}", "mara")]
@@ -66,6 +66,7 @@ def test_a_page_and_its_rows_are_on_record_under_the_ids_that_the_answer_carries
         "request_id": answer.request_id,
         "trace_id": None,
         "caller": "loopback",
+        "callers_revision": SHIPPED_CALLERS_REVISION,
         "subject_id": "mara",
         "tenant_id": TENANT,
         "patient_id": "mara",

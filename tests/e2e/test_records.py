@@ -24,7 +24,7 @@ from tests.e2e.clinic import (
     fact,
     recorded,
 )
-from tests.service_thread import serving
+from tests.service_thread import SHIPPED_CALLERS_REVISION, serving
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 FAMILY: dict[str, Any] = {"context": {"purpose_of_use": "FAMRQT"}}
@@ -68,6 +68,7 @@ def test_a_decision_is_recorded_with_all_that_it_rests_on(tmp_path: Path) -> Non
         "request_id": "req-1",
         "trace_id": TRACE,
         "caller": "loopback",
+        "callers_revision": SHIPPED_CALLERS_REVISION,
         "subject_id": "olga",
         "tenant_id": TENANT,
         "recording_id": "rec-lio",

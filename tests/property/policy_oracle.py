@@ -16,8 +16,8 @@ from authz_service.pdp.model import (
 )
 from authz_service.pdp.ruleset import RuleMatch
 from authz_service.policy.bundle import Bundle, parse_bundle
+from authz_service.policy.directory import BundleFile
 from authz_service.policy.model_conf import casbin_model
-from authz_service.policy.rows import BundleFile
 
 ROLES = ["lead", "emergency_clinician", "clinician", "support", "patient"]
 """A role may inherit those behind it."""

@@ -12,8 +12,8 @@ from authz_service.pdp.errors import PolicyProblem, PolicyRefusedError
 from authz_service.pdp.model import Action, PurposeOfUse, Situation
 from authz_service.policy.bundle import Bundle, parse_bundle
 from authz_service.policy.casbin_ruleset import CasbinRuleset
+from authz_service.policy.directory import BundleFile
 from authz_service.policy.model_conf import casbin_model
-from authz_service.policy.rows import BundleFile
 from tests.property.policy_oracle import (
     PlainPolicy,
     PlainRule,

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from authz_service.settings import Settings, SettingsError, load_settings
+from authz_service.cli.client_tls import VARIABLES
+from authz_service.settings import CLIENT_VARIABLES, Settings, SettingsError, load_settings
 
 
 def test_the_defaults_are_those_of_the_contract() -> None:
@@ -23,6 +24,11 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "decisions_url": "sqlite:///var/decisions.db",
         "policy_dir": Path("policies"),
         "callers_file": Path("policies/callers.csv"),
+        "tls_cert": None,
+        "tls_key": None,
+        "client_ca": None,
+        "health_listen": None,
+        "http_token_file": None,
         "insecure_loopback": False,
         "fixed_clock": None,
         "facts_staleness_ms": 50,
@@ -45,6 +51,11 @@ def test_every_setting_is_read_from_the_environment() -> None:
         "AUTHZ_DECISIONS_URL": "none",
         "AUTHZ_POLICY_DIR": "p",
         "AUTHZ_CALLERS_FILE": "c.csv",
+        "AUTHZ_TLS_CERT": "c.crt",
+        "AUTHZ_TLS_KEY": "c.key",
+        "AUTHZ_CLIENT_CA": "ca.crt",
+        "AUTHZ_HEALTH_LISTEN": "127.0.0.1:3",
+        "AUTHZ_HTTP_TOKEN_FILE": "t",
         "AUTHZ_INSECURE_LOOPBACK": "1",
         "AUTHZ_FIXED_CLOCK": "2020-06-09T16:00:00+02:00",
         "AUTHZ_FACTS_STALENESS_MS": "0",
@@ -66,6 +77,14 @@ def test_every_setting_is_read_from_the_environment() -> None:
     assert (settings.listen, settings.drain_seconds) == ("[::1]:1", 1.5)
     defaults = load_settings({}, {}).model_dump()
     assert not [name for name, value in settings.model_dump().items() if value == defaults[name]]
+
+
+def test_what_the_command_line_asks_with_is_nothing_to_the_service() -> None:
+    """`authz serve` runs in the environment in which `authz status` is run as well."""
+    environment = dict.fromkeys(CLIENT_VARIABLES, "x")
+
+    assert load_settings({}, environment) == load_settings({}, {})
+    assert set(VARIABLES) == CLIENT_VARIABLES
 
 
 def test_only_the_environment_that_is_given_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +132,7 @@ def test_a_value_that_cannot_be_is_refused_by_its_name(name: str, text: str) -> 
         load_settings({}, {name: text})
 
 
-@pytest.mark.parametrize("name", ["AUTHZ_LISTENN", "AUTHZ_", "AUTHZ_TLS_CERT"])
+@pytest.mark.parametrize("name", ["AUTHZ_LISTENN", "AUTHZ_", "AUTHZ_SERVER_CERT"])
 def test_an_unknown_setting_is_refused_with_those_that_there_are(name: str) -> None:
     with pytest.raises(SettingsError, match=rf"^{name} is not a setting; .*AUTHZ_LISTEN"):
         load_settings({}, {name: "x", "PATH": "y"})

@@ -217,6 +217,7 @@ class DecisionRecord(_message.Message):
     JOURNAL_ID_FIELD_NUMBER: _builtins.int
     JOURNAL_SEQUENCE_FIELD_NUMBER: _builtins.int
     JOURNAL_LINE_HASH_FIELD_NUMBER: _builtins.int
+    CALLERS_REVISION_FIELD_NUMBER: _builtins.int
     decision_id: _builtins.str
     """The decision's id (UUIDv7)."""
     kind: Global___RecordKind.ValueType
@@ -255,6 +256,10 @@ class DecisionRecord(_message.Message):
     """The number of its line in that journal."""
     journal_line_hash: _builtins.str
     """The hash of that line, in hex: it chains all lines before it."""
+    callers_revision: _builtins.str
+    """The callers file by which the caller was let in: its SHA-256, in hex. Empty in records from
+    before there were such revisions.
+    """
     @_builtins.property
     def evaluated_at(self) -> _timestamp_pb2.Timestamp:
         """The instant at which it was judged."""
@@ -287,10 +292,11 @@ class DecisionRecord(_message.Message):
         journal_id: _builtins.str = ...,
         journal_sequence: _builtins.int = ...,
         journal_line_hash: _builtins.str = ...,
+        callers_revision: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["evaluated_at", b"evaluated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "caller", b"caller", "decision_id", b"decision_id", "effect", b"effect", "evaluated_at", b"evaluated_at", "facts_revision", b"facts_revision", "journal_id", b"journal_id", "journal_line_hash", b"journal_line_hash", "journal_sequence", b"journal_sequence", "json", b"json", "kind", b"kind", "obligations", b"obligations", "patient_id", b"patient_id", "policy_revision", b"policy_revision", "reason", b"reason", "recording_id", b"recording_id", "request_id", b"request_id", "rule", b"rule", "subject_id", b"subject_id", "tenant_id", b"tenant_id", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "caller", b"caller", "callers_revision", b"callers_revision", "decision_id", b"decision_id", "effect", b"effect", "evaluated_at", b"evaluated_at", "facts_revision", b"facts_revision", "journal_id", b"journal_id", "journal_line_hash", b"journal_line_hash", "journal_sequence", b"journal_sequence", "json", b"json", "kind", b"kind", "obligations", b"obligations", "patient_id", b"patient_id", "policy_revision", b"policy_revision", "reason", b"reason", "recording_id", b"recording_id", "request_id", b"request_id", "rule", b"rule", "subject_id", b"subject_id", "tenant_id", b"tenant_id", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -52,7 +52,7 @@ def decision_record(number: int) -> DecisionRecord:
     return DecisionRecord(
         f"decision-{number}",
         NOON,
-        CallContext("loopback", f"request-{number}"),
+        CallContext("loopback", f"request-{number}", None, "cd" * 32),
         AccessRequest("ana", "ra1", Action.VIEW, PurposeOfUse.PATRQT, "uk-nhs"),
         Decision(
             Effect.ALLOW,

@@ -23,7 +23,10 @@ from tests.unit.audit.audit_faults import NOON, decision_record
 GOLDEN_DECISION = (
     b'{"format":1,"kind":"DECISION","decision_id":"decision-1",'
     b'"evaluated_at":"2020-06-09T12:00:00.250000Z","request_id":"request-1","trace_id":null,'
-    b'"caller":"loopback","subject_id":"ana","tenant_id":"uk-nhs","recording_id":"ra1",'
+    b'"caller":"loopback","callers_revision":"'
+    + b"cd"
+    * 32
+    + b'","subject_id":"ana","tenant_id":"uk-nhs","recording_id":"ra1",'
     b'"patient_id":"ana","action":"VIEW","effect":"ALLOW","reason":"RULE_ALLOWED",'
     b'"rule":"own-recording","obligations":[],"situation":{"roles":["patient"],'
     b'"relations":["owner"],"purpose":"PATRQT","conditions":["mfa","recent_authentication"]},'
@@ -35,7 +38,7 @@ GOLDEN_DECISION = (
 GOLDEN_PAGE = (
     b'{"format":1,"kind":"LISTED","decision_id":"page-1",'
     b'"evaluated_at":"2020-06-09T12:00:00.250000Z","request_id":"request-1","trace_id":"ff",'
-    b'"caller":"loopback","subject_id":"finch","tenant_id":"uk-nhs","patient_id":"ana",'
+    b'"caller":"loopback","callers_revision":"cd","subject_id":"finch","tenant_id":"uk-nhs","patient_id":"ana",'
     b'"action":"LIST","situation":{"roles":null,"relations":null,"purpose":"TREAT",'
     b'"conditions":null},"created_from":"2020-06-09T12:00:00.250000Z","created_to":null,'
     b'"page_size":50,"rows":2,"considered":7,"is_last":true,"policy_revision":"ab",'
@@ -44,7 +47,7 @@ GOLDEN_PAGE = (
 PAGE = ListRecord(
     "page-1",
     NOON,
-    CallContext("loopback", "request-1", "ff"),
+    CallContext("loopback", "request-1", "ff", "cd"),
     ListRequest(
         "finch",
         Action.LIST,
@@ -136,14 +139,14 @@ def test_an_event_has_these_bytes() -> None:
     event = EventRecord(
         "facts_written",
         NOON,
-        CallContext("loopback", "request-1"),
+        CallContext("loopback", "request-1", None, "cd"),
         "eve",
         (("written", 2), ("ids", ("a", "b")), ("digest", "ff")),
     )
 
     assert line_encoder("0.1.0")([event]) == (
         b'{"format":1,"kind":"FACTS_WRITTEN","at":"2020-06-09T12:00:00.250000Z",'
-        b'"request_id":"request-1","trace_id":null,"caller":"loopback","actor":"eve",'
+        b'"request_id":"request-1","trace_id":null,"caller":"loopback","callers_revision":"cd","actor":"eve",'
         b'"details":{"written":2,"ids":["a","b"],"digest":"ff"},"software":"0.1.0"}'
     )
 

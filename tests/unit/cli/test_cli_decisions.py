@@ -27,6 +27,7 @@ ALLOWED: dict[str, Any] = {
     "request_id": "r1",
     "trace_id": None,
     "caller": "loopback",
+    "callers_revision": "c1",
     "subject_id": "olga",
     "tenant_id": None,
     "recording_id": "rec-lio",
@@ -214,6 +215,7 @@ def test_a_record_is_a_page_with_the_facts_behind_each_relation() -> None:
     fields = dict(line.split("  ", 1) for line in result.stdout.splitlines()[1:] if line.strip())
     shown = {name.strip(): value.strip() for name, value in fields.items() if name.strip()}
     assert result.stdout.startswith("ALLOW  RULE_ALLOWED\n")
+    assert (shown["caller"], shown["callers file"]) == ("loopback", "c1")
     assert shown["purpose"] == "FAMRQT"
     assert shown["relations"] == "guardian"
     assert shown["journal line"] == "42"

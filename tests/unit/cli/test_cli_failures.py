@@ -8,7 +8,6 @@ from google.rpc import error_details_pb2, status_pb2
 
 from authz_service.cli.failures import failure_of
 from authz_service.cli.status_details import read_details
-from authz_service.identity.callers import CallersFileError
 from authz_service.pdp import errors
 from authz_service.server.listen import ListenError
 from authz_service.settings import SettingsError
@@ -34,7 +33,7 @@ FAILED = errors.PolicyProblem("case_failed", "cases/a.yaml", 9, 0, "own: expecte
             id="malformed",
         ),
         pytest.param(SettingsError("AUTHZ_LISTEN: no"), 2, "SETTINGS", id="settings"),
-        pytest.param(CallersFileError("c.csv:1: no"), 1, "CALLERS_FILE", id="callers"),
+        pytest.param(errors.CallersRefusedError(INVALID), 3, "CALLERS_INVALID", id="callers"),
         pytest.param(ListenError("taken"), 1, "LISTEN", id="listen"),
         pytest.param(KeyboardInterrupt(), 1, "INTERRUPTED", id="interrupted"),
         pytest.param(PermissionError(13, "Permission denied", "f"), 1, "SYSTEM", id="system"),

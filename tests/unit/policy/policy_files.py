@@ -8,8 +8,8 @@ from authz_service.pdp.errors import PolicyProblem, PolicyRefusedError
 from authz_service.pdp.model import Action, Condition, PurposeOfUse, Relation, Situation
 from authz_service.policy.bundle import Bundle, parse_bundle
 from authz_service.policy.casbin_ruleset import CasbinRuleset
+from authz_service.policy.directory import BundleFile
 from authz_service.policy.model_conf import casbin_model
-from authz_service.policy.rows import BundleFile
 
 SHIPPED = Path(__file__).parents[3] / "policies"
 OWN_RULE = "p, own, allow, patient, owner, VIEW, PATRQT, always\n"

@@ -11,11 +11,9 @@ from authz_service.pdp.errors import PolicyRefusedError
 from authz_service.policy.bundle import parse_bundle, read_bundle, revision_of
 from authz_service.policy.directory import (
     MAX_CASE_FILES,
-    MAX_FILE_BYTES,
-    Reader,
-    read_regular_file,
+    BundleFile,
 )
-from authz_service.policy.rows import BundleFile
+from authz_service.tables.reading import MAX_FILE_BYTES, Reader, read_regular_file
 from tests.unit.policy.policy_files import (
     CASE_FACTS,
     OWN_CASE,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from authz_service.pdp.model import Condition, Effect
-from authz_service.policy.findings import MAX_PROBLEMS
 from authz_service.policy.rules import MAX_RULES
+from authz_service.tables.findings import MAX_PROBLEMS
 from tests.unit.policy.policy_files import OWN_RULE, bundle_of, problems_of
 
 GROUPS = "g2, watch, LIST\ng2, watch, VIEW\ng3, care, TREAT\n"

@@ -12,11 +12,10 @@ from authz_service.pdp.model import Action, Condition, PurposeOfUse, Relation, S
 from authz_service.pdp.ruleset import RuleMatch
 from authz_service.policy.bundle import parse_bundle
 from authz_service.policy.casbin_ruleset import CasbinRuleset
-from authz_service.policy.directory import read_directory
-from authz_service.policy.findings import Findings
-from authz_service.policy.rows import BundleFile
+from authz_service.policy.directory import BundleFile, read_directory
 from authz_service.policy.source import BundleSource, try_bundle
 from authz_service.policy.vocabulary import PRODUCT_ROLES
+from authz_service.tables.findings import Findings
 from tests.unit.policy.policy_files import SHIPPED
 
 SHARED = Path(__file__).parents[4] / "shared" / "scenarios" / "README.md"

@@ -9,7 +9,7 @@ import pytest
 from authz_service.api.v1 import entities_pb2 as entities
 from authz_service.api.v1 import recording_access_pb2 as pb
 from authz_service.api.v1 import vocabulary_pb2 as words
-from authz_service.identity.callers import CallerRule
+from authz_service.identity.caller_rules import CallerRule
 from authz_service.pdp.errors import CallerNotAllowedError, InvalidRequestError
 from authz_service.pdp.model import AccessRequest, Action, Assurance, PurposeOfUse
 from authz_service.server.convert import (

@@ -12,7 +12,7 @@ import pytest
 
 from authz_service.api.v1 import decision_log_pb2 as pb
 from authz_service.api.v1 import vocabulary_pb2 as words
-from authz_service.identity.callers import CallerRule
+from authz_service.identity.caller_rules import CallerRule
 from authz_service.operations.decision_log import DecisionKey, DecisionsQuestion, StoredRecord
 from authz_service.operations.read_decisions import DecisionsPage
 from authz_service.operations.records import CallContext
@@ -131,6 +131,7 @@ def test_a_decision_is_shown_with_its_own_bytes_and_its_place() -> None:
         "request_id": "r1",
         "trace_id": None,
         "caller": "loopback",
+        "callers_revision": "c1",
         "subject_id": "ana",
         "tenant_id": None,
         "recording_id": "ra1",
@@ -150,6 +151,7 @@ def test_a_decision_is_shown_with_its_own_bytes_and_its_place() -> None:
         decision_id=DECISION,
         kind=pb.RECORD_KIND_DECISION,
         caller="loopback",
+        callers_revision="c1",
         request_id="r1",
         subject_id="ana",
         recording_id="ra1",

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from authz_service.api.v1 import recording_access_pb2 as pb
-from authz_service.identity.callers import CallerRule
+from authz_service.identity.caller_rules import CallerRule
 from authz_service.operations.lists import ListRequest
 from authz_service.pdp.errors import CallerNotAllowedError, InvalidRequestError
 from authz_service.pdp.model import Action, Assurance, PurposeOfUse

@@ -14,14 +14,18 @@ from structlog.testing import capture_logs
 
 from authz_service.api.v1 import policy_pb2 as pb
 from authz_service.api.v1 import policy_pb2_grpc as grpc_api
-from authz_service.identity.callers import CallerRule
+from authz_service.identity.caller_rules import CallerRule
+from authz_service.identity.callers import ActiveCallers, Callers
+from authz_service.operations.records import CallContext
 from authz_service.pdp import errors
 from authz_service.server import statuses
+from authz_service.server.admission import Gate, LoopbackAdmission
 from authz_service.server.call import Call
 from authz_service.server.statuses import StatusLayer
 from tests.wire import RpcFailure, failure_of
 
 RULE = CallerRule("loopback", None, None, None, None, None, frozenset())
+ADMISSION = LoopbackAdmission(ActiveCallers(Callers("c0ffee", {"loopback": RULE})))
 Behaviour = Callable[[Call], Awaitable[pb.GetActivePolicyResponse]]
 
 
@@ -32,6 +36,7 @@ class Counted:
     started: int = 0
     handled: list[str] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    refusals: list[str] = field(default_factory=list)
 
     def rpc(self, service: str, method: str) -> Counted:
         return self
@@ -42,6 +47,9 @@ class Counted:
     def answered(self, code: str, seconds: float) -> None:
         self.handled.append(code)
         self.ended.set()
+
+    def refused(self, refusal: errors.CallerRefusal, context: CallContext, rpc: str) -> None:
+        self.refusals.append(refusal.value)
 
 
 class Servicer:
@@ -66,7 +74,7 @@ async def served(
     behaviour: Behaviour, counted: Counted, layers: list[StatusLayer] | None = None
 ) -> AsyncIterator[Any]:
     """Serve one method; lend a stub, and the layer to who asks for it."""
-    layer: Any = StatusLayer(RULE, counted, lambda: "made")
+    layer: Any = StatusLayer(Gate(ADMISSION, counted), counted, lambda: "made")
     if layers is not None:
         layers.append(layer)
     servicer: Any = Servicer(behaviour)
@@ -115,7 +123,18 @@ async def for_ever(_call: Call) -> pb.GetActivePolicyResponse:
             "INVALID_REQUEST",
             None,
         ),
-        (errors.CallerNotAllowedError("ask"), "PERMISSION_DENIED", "CALLER_NOT_ALLOWED", None),
+        (
+            errors.CallerNotAllowedError("ask", errors.CallerRefusal.ACTION),
+            "PERMISSION_DENIED",
+            "CALLER_NOT_ALLOWED",
+            None,
+        ),
+        (
+            errors.CallerUnauthenticatedError("who?", errors.CallerRefusal.UNKNOWN),
+            "UNAUTHENTICATED",
+            "CALLER_UNAUTHENTICATED",
+            None,
+        ),
         (errors.NotFoundError("it"), "NOT_FOUND", "NOT_FOUND", None),
         (errors.RevisionAheadError(9, 8), "FAILED_PRECONDITION", "REVISION_AHEAD", None),
         (errors.StateError("it", "is so"), "FAILED_PRECONDITION", "STATE", None),
@@ -193,7 +212,7 @@ async def test_a_servicer_knows_who_asks_and_under_which_ids() -> None:
         response = await stub.GetActivePolicy(pb.GetActivePolicyRequest(), metadata=metadata)
 
     assert response.rules == 3
-    assert calls[0].context == ("loopback", "r.1", "ab" * 16)
+    assert calls[0].context == ("loopback", "r.1", "ab" * 16, "c0ffee")
     assert calls[0].rule is RULE
 
 
@@ -223,4 +242,6 @@ async def test_a_drain_waits_for_the_calls_in_flight_and_refuses_others() -> Non
 
 
 async def test_a_drain_of_an_idle_service_waits_for_nothing() -> None:
-    await asyncio.wait_for(StatusLayer(RULE, Counted(), lambda: "made").drain(), timeout=1)
+    await asyncio.wait_for(
+        StatusLayer(Gate(ADMISSION, Counted()), Counted(), lambda: "made").drain(), timeout=1
+    )

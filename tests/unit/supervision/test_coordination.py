@@ -15,7 +15,7 @@ from authz_service.pdp.errors import (
     PolicyProblem,
 )
 from authz_service.policy.bundle import BundleFiles, revision_of
-from authz_service.policy.rows import BundleFile
+from authz_service.policy.directory import BundleFile
 from authz_service.supervision.coordination import Coordination, Patience
 from authz_service.supervision.member import Prepared, WorkerLostError
 

@@ -17,7 +17,7 @@ from authz_service.operations.records import DecisionRecord
 from authz_service.operations.reload_policy import ReloadOrder, ReloadPolicy
 from authz_service.pdp.errors import JournalUnavailableError, PolicyNotReadyError, PolicyProblem
 from authz_service.policy.bundle import BundleFiles, read_files
-from authz_service.policy.rows import BundleFile
+from authz_service.policy.directory import BundleFile
 from authz_service.supervision.membership import Membership, ParentLostError
 from authz_service.supervision.pipe import (
     Pipe,

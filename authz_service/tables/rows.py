@@ -8,7 +8,7 @@ from __future__ import annotations
 import unicodedata
 from typing import NamedTuple
 
-from authz_service.policy.findings import Findings, Place, shown
+from authz_service.tables.findings import Findings, Place, shown
 
 _BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 _UNSEEN = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
@@ -19,23 +19,11 @@ _NAMED = {
 }
 
 
-class BundleFile(NamedTuple):
-    """One file of a bundle, as it was read.
-
-    Attributes:
-        name: Its path relative to the bundle, with forward slashes.
-        content: Its bytes, all of them.
-    """
-
-    name: str
-    content: bytes
-
-
 class Text(NamedTuple):
     """A file as lines.
 
     Attributes:
-        name: The file, relative to the bundle.
+        name: The file, as problems name it.
         lines: Its lines, without their ends.
         defective: The numbers, from 1, of lines that were refused already.
         ends_in_line: Whether the last line lacks its end.
@@ -68,13 +56,13 @@ class Row(NamedTuple):
     end: int
 
 
-def text_of(file: BundleFile, findings: Findings) -> Text | None:
-    """Return *file* as lines, or None where its bytes are no text."""
+def text_of(name: str, content: bytes, findings: Findings) -> Text | None:
+    """Return the file *name* as lines, or None where its bytes are no text."""
     try:
-        decoded = file.content.decode("utf-8")
+        decoded = content.decode("utf-8")
     except UnicodeDecodeError as wrong:
-        before = file.content[: wrong.start].decode("utf-8")
-        place = Place(file.name, before.count("\n") + 1, len(before) - before.rfind("\n"))
+        before = content[: wrong.start].decode("utf-8")
+        place = Place(name, before.count("\n") + 1, len(before) - before.rfind("\n"))
         findings.invalid(place, "is not UTF-8", "save the file as UTF-8")
         return None
     parts = decoded.split("\n")
@@ -83,9 +71,9 @@ def text_of(file: BundleFile, findings: Findings) -> Text | None:
     defective = frozenset(
         number
         for number, line in enumerate(lines, start=1)
-        if _refused_for_unseen(Place(file.name, number), line, findings)
+        if _refused_for_unseen(Place(name, number), line, findings)
     )
-    return Text(file.name, lines, defective, ends_in_line)
+    return Text(name, lines, defective, ends_in_line)
 
 
 def rows_of(text: Text, findings: Findings) -> list[Row]:
@@ -95,7 +83,7 @@ def rows_of(text: Text, findings: Findings) -> list[Row]:
         if number in text.defective or is_comment(line):
             continue
         if not _refused_as_row(Place(text.name, number), line, findings):
-            rows.append(_row(number, line))
+            rows.append(Row(number, split(Field(line, 1), ","), len(line) + 1))
     return rows
 
 
@@ -160,14 +148,14 @@ def _refused_as_row(line: Place, content: str, findings: Findings) -> bool:
     return False
 
 
-def _row(number: int, line: str) -> Row:
-    """Return *line* split at its commas."""
-    fields, start = [], 0
-    for part in line.split(","):
+def split(whole: Field, separator: str) -> tuple[Field, ...]:
+    """Return the parts of *whole* between *separator*, each with the column of its own."""
+    parts, column = [], whole.column
+    for part in whole.text.split(separator):
         indent = len(part) - len(part.lstrip(" "))
-        fields.append(Field(part.strip(" "), start + indent + 1))
-        start += len(part) + 1
-    return Row(number, tuple(fields), len(line) + 1)
+        parts.append(Field(part.strip(" "), column + indent))
+        column += len(part) + len(separator)
+    return tuple(parts)
 
 
 def expect_fields(row: Row, names: tuple[str, ...], file: str, findings: Findings) -> bool:

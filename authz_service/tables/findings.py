@@ -1,10 +1,10 @@
-"""What is wrong with a bundle is collected whole, so that one look shows every defect."""
+"""All that is wrong with what people edit, so that one look shows every defect."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from authz_service.pdp.errors import PolicyProblem, PolicyRefusedError
+from authz_service.pdp.errors import PolicyProblem
 
 MAX_PROBLEMS = 1000
 """How many problems are listed; a file of rubbish has one on every line."""
@@ -16,7 +16,7 @@ class Place(NamedTuple):
     """Where something stands.
 
     Attributes:
-        file: The file, relative to the bundle.
+        file: The file; of a bundle, relative to it.
         line: The line, from 1; 0 for the whole file.
         column: The column in characters, from 1; 0 for the whole line.
     """
@@ -27,7 +27,7 @@ class Place(NamedTuple):
 
 
 class Findings:
-    """The problems found so far in one bundle, in the order in which they were found."""
+    """The problems found so far in one reading, in the order in which they were found."""
 
     def __init__(self) -> None:
         """Begin with none."""
@@ -35,7 +35,7 @@ class Findings:
         self._omitted = 0
 
     def invalid(self, place: Place, message: str, hint: str) -> None:
-        """Note that what stands at *place* is not a policy."""
+        """Note that what stands at *place* does not belong there."""
         self.add(PolicyProblem("invalid", *place, message, hint))
 
     def add(self, problem: PolicyProblem) -> None:
@@ -45,6 +45,11 @@ class Findings:
         else:
             self._omitted += 1
 
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._problems) + self._omitted
+
     def problems(self) -> tuple[PolicyProblem, ...]:
         """Return what was found, ended by a count of what is not listed."""
         if not self._omitted:
@@ -52,15 +57,6 @@ class Findings:
         message = f"{self._omitted} more problems are not listed"
         last = PolicyProblem("invalid", "", 0, 0, message, "mend those listed first")
         return (*self._problems, last)
-
-    def refuse_if_any(self) -> None:
-        """Stop here if anything was found.
-
-        Raises:
-            PolicyRefusedError: Something was found; it holds all of it.
-        """
-        if self._problems:
-            raise PolicyRefusedError(*self.problems())
 
 
 def shown(text: str) -> str:

@@ -1,0 +1,157 @@
+"""How callers get in: by certificates that are looked after while the service runs, or loopback."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import grpc
+import structlog
+
+from authz_service.clocks import SystemClock
+from authz_service.file_watch import Contents, FileWatch
+from authz_service.identity.callers import ActiveCallers
+from authz_service.identity.tls_files import (
+    TlsFiles,
+    TlsFilesError,
+    TlsIdentity,
+    tls_files_of,
+    tls_identity_of,
+)
+from authz_service.server.admission import Admission, LoopbackAdmission
+from authz_service.server.certificate_admission import CertificateAdmission
+from authz_service.server.listen import require_servable
+from authz_service.server.tls import ServedTls
+from authz_service.settings import Settings
+from authz_service.telemetry.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+
+class Entrance:
+    """Lets callers in over certificates. For one event loop.
+
+    Attributes:
+        admission: Tells callers apart.
+        credentials: What the port is served with; None for plaintext.
+    """
+
+    def __init__(self, callers: ActiveCallers, files: TlsFiles | None, metrics: Metrics) -> None:
+        """Let in *callers* over *files*; over loopback where there are none.
+
+        Raises:
+            TlsFilesError: The files cannot be served with.
+        """
+        self.admission: Admission = LoopbackAdmission(callers)
+        self.credentials: grpc.ServerCredentials | None = None
+        self._certificates = None
+        if files is not None:
+            self._certificates = served = _Certificates(files, callers)
+            self.admission, self.credentials = served.admission, served.tls.credentials
+            served.show(metrics)
+
+    def start(self) -> None:
+        """Look after the files from now on."""
+        if self._certificates is not None:
+            self._certificates.watch.start(self._certificates.known)
+
+    def look_soon(self) -> None:
+        """Look at the files at once, as SIGHUP asks."""
+        if self._certificates is not None:
+            self._certificates.watch.look_soon()
+
+    async def close(self) -> None:
+        """Look after nothing any more."""
+        if self._certificates is not None:
+            await self._certificates.watch.close()
+
+    def details(self) -> dict[str, Any]:
+        """Return how it is with the certificates, for ``/healthz``; nothing on loopback."""
+        return {} if self._certificates is None else {"tls": self._certificates.details()}
+
+
+class _Certificates:
+    """The files for TLS, and all that rests on them."""
+
+    def __init__(self, files: TlsFiles, callers: ActiveCallers) -> None:
+        """Serve with *files* as they are now."""
+        self._files = files
+        self._clock = SystemClock()  # certificates end by the real time, whatever the service's
+        self.known: Contents = files.read()
+        self._identity = tls_identity_of(files, self.known, self._clock.now())
+        self._reloads = {"replaced": 0, "refused": 0}
+        self._refused = ""
+        self.tls = ServedTls(self._identity)
+        self.admission = CertificateAdmission(callers, self._identity.authorities, self._clock)
+        self.watch = FileWatch(files, self._take)
+        self._warn(self._identity)
+
+    async def _take(self, contents: Contents) -> None:
+        """Serve with *contents* from now on, if they fit; with what there was if they do not."""
+        try:
+            identity = tls_identity_of(self._files, contents, self._clock.now())
+        except TlsFilesError as error:
+            self._reloads["refused"] += 1
+            self._refused = str(error)
+            log.error("tls_files_refused", why=str(error))  # noqa: TRY400  # the message says it all
+            return
+        self.admission.trust(identity.authorities)  # first: who gets in by the new ones is known
+        self.tls.replace(identity)
+        self._identity, self._refused = identity, ""
+        self._reloads["replaced"] += 1
+        log.info("tls_files_replaced", **_plain(identity))
+        self._warn(identity)
+
+    def _warn(self, identity: TlsIdentity) -> None:
+        """Tell of what is in order, and should not stay so."""
+        if self._files.key_is_open():
+            log.warning("tls_key_open_to_others", path=str(self._files.key))
+        for file, end in identity.ending(self._clock.now()).items():
+            log.warning("tls_certificate_ends_soon", file=file, not_after=_text(end))
+
+    def show(self, metrics: Metrics) -> None:
+        """Have *metrics* show when certificates end, and what became of new files."""
+        metrics.watch(
+            "authz_tls_certificate_not_after_seconds",
+            "When the service's certificate ends, and the first of the CAs of callers; Unix time.",
+            lambda: {file: end.timestamp() for file, end in self._identity.ends().items()},
+            "file",
+        )
+        metrics.watch(
+            "authz_tls_reloads_total",
+            "Times that new files for TLS were found, by what became of them.",
+            lambda: self._reloads,
+            "result",
+        )
+
+    def details(self) -> dict[str, Any]:
+        """Return when certificates end, and why what lies there now is not served with."""
+        unreadable = [f"{path}: {why}" for path, why in self.watch.unreadable.items()]
+        return {**_plain(self._identity), "refused": "; ".join(unreadable) or self._refused}
+
+
+def servable(settings: Settings) -> TlsFiles | None:
+    """Return the files for TLS; None for plaintext on loopback.
+
+    Raises:
+        ListenError: It cannot be served where and how the settings say.
+        TlsFilesError: Some of the settings for TLS are missing.
+    """
+    files = tls_files_of(settings.tls_cert, settings.tls_key, settings.client_ca)
+    require_servable(
+        settings.listen,
+        settings.http_listen,
+        with_tls=files is not None,
+        insecure_loopback=settings.insecure_loopback,
+    )
+    return files
+
+
+def _plain(identity: TlsIdentity) -> dict[str, str]:
+    """Return when the certificates of *identity* end, by file."""
+    return {f"{file}_not_after": _text(end) for file, end in identity.ends().items()}
+
+
+def _text(instant: datetime) -> str:
+    """Return *instant* as RFC 3339."""
+    return instant.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,98 @@
+"""What one caller may: the limits that are put to every call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from authz_service.pdp.errors import CallerNotAllowedError, CallerRefusal
+
+LOOPBACK = "loopback"
+"""The caller on insecure loopback."""
+
+MAY = frozenset(
+    {"explain", "assert_assurance", "omit_token", "contain", "review", "read_log", "resolve"}
+)
+"""What a caller may be allowed beside the RPCs themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallerRule:
+    """What one caller may; None stands for everything.
+
+    Attributes:
+        caller: The caller.
+        rpcs: Method names.
+        tenants: Tenants that it acts for.
+        actions: Actions that it may ask about.
+        purposes: Purposes of use that it may state.
+        writes: For each kind of fact that it writes, the source that it writes as; None where
+            the source is taken as stated.
+        may: Powers beside the RPCs.
+    """
+
+    caller: str
+    rpcs: frozenset[str] | None
+    tenants: frozenset[str] | None
+    actions: frozenset[str] | None
+    purposes: frozenset[str] | None
+    writes: Mapping[str, str | None] | None
+    may: frozenset[str]
+
+    @property
+    def may_explain(self) -> bool:
+        """Whether it is told reasons in full."""
+        return "explain" in self.may
+
+    def require_rpc(self, rpc: str) -> None:
+        """Refuse an RPC that the caller may not use.
+
+        Raises:
+            CallerNotAllowedError: It may not.
+        """
+        if self.rpcs is not None and rpc not in self.rpcs:
+            raise CallerNotAllowedError(f"use {rpc}", CallerRefusal.RPC)
+
+    def require_log(self) -> None:
+        """Refuse to show the decision log to a caller that may not read it.
+
+        A log is not divided by tenant, so a caller that is bound to tenants may not either.
+
+        Raises:
+            CallerNotAllowedError: It may not.
+        """
+        if "read_log" not in self.may:
+            raise CallerNotAllowedError("read the decision log", CallerRefusal.POWER)
+        if self.tenants is not None:
+            raise CallerNotAllowedError(
+                "read the decision log: it holds every tenant's decisions", CallerRefusal.TENANT
+            )
+
+    def require_write(self, kind: str, source: str | None = None) -> None:
+        """Refuse a fact that the caller may not write, delete or resolve.
+
+        Raises:
+            CallerNotAllowedError: It may not.
+        """
+        if self.writes is None:
+            return
+        if kind not in self.writes:
+            raise CallerNotAllowedError(f"write a {kind}", CallerRefusal.KIND)
+        bound = self.writes[kind]
+        if source is not None and bound is not None and source != bound:
+            raise CallerNotAllowedError(
+                f"write a {kind} as another source than {bound}", CallerRefusal.SOURCE
+            )
+
+    def require(self, tenant_id: str | None, action: str, purpose: str) -> None:
+        """Refuse a question that the caller may not ask.
+
+        Raises:
+            CallerNotAllowedError: It may not.
+        """
+        if self.tenants is not None and tenant_id not in self.tenants:
+            raise CallerNotAllowedError("ask for that tenant", CallerRefusal.TENANT)
+        if self.actions is not None and action not in self.actions:
+            raise CallerNotAllowedError(f"ask about {action}", CallerRefusal.ACTION)
+        if self.purposes is not None and purpose not in self.purposes:
+            raise CallerNotAllowedError(f"ask for the purpose {purpose}", CallerRefusal.PURPOSE)

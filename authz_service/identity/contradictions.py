@@ -1,0 +1,138 @@
+"""Rows that contradict themselves: what is granted and of no use, what is needed and not granted.
+
+The first would come into force when somebody adds an RPC and looks at nothing else; the second
+fails at every call. `LOOPBACK` is exempt: it is for trials, of such rows as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from authz_service.identity.caller_row import CallerFields
+from authz_service.identity.caller_rules import LOOPBACK, CallerRule
+from authz_service.pdp.entity_words import FactKind
+from authz_service.tables.cells import Cells
+from authz_service.tables.rows import Field, split
+
+ASKING = ("CheckAccess", "BatchCheckAccess", "ListRecordings")
+CHANGING = ("WriteFacts", "DeleteFacts")
+READING_LOG = ("ListDecisions", "GetDecision")
+RESOLVING = ("ResolveConflict",)
+
+_OF_SOME_TENANT = (*ASKING, *CHANGING, *RESOLVING, "ReadFacts")
+_OF_EVERY_TENANT = (*READING_LOG, "ReloadPolicy")
+_COLUMNS = {
+    "actions": ("actions", ASKING),
+    "purposes": ("purposes", ASKING),
+    "writes": ("kinds of facts", CHANGING),
+}
+"""What a column names, and the RPCs that need it and are all that it is for."""
+_POWERS = {
+    "explain": ASKING,
+    "assert_assurance": ASKING,
+    "omit_token": ASKING,
+    "read_log": READING_LOG,
+    "resolve": RESOLVING,
+}
+"""The RPCs for which a power is."""
+_NEEDED_POWERS = {"read_log": READING_LOG, "resolve": RESOLVING}
+"""The RPCs that fail at every call without a power."""
+_WRITTEN_POWERS = {
+    "contain": (FactKind.CONTAINMENT,),
+    "review": (FactKind.GRANT, FactKind.DELEGATION),
+}
+"""The kinds of facts for which a power is."""
+_UNSEEN = "it would come into force, unseen, with the next thing that is granted"
+_WITNESSES = (FactKind.RECORDING, FactKind.CONSULTATION, FactKind.ATTENDANCE)
+
+
+def refuse_contradictions(cells: Cells, rule: CallerRule) -> None:
+    """Refuse what contradicts itself in the row of *cells*, which says *rule*."""
+    if rule.caller == LOOPBACK:
+        return
+    row = CallerFields(*cells.row.fields)
+    if not row.rpcs.text:
+        hint = "name its RPCs, or remove the row: without one it is UNAUTHENTICATED"
+        cells.refuse(row.rpcs, "this caller may call nothing", hint)
+        return
+    _refuse_columns(cells, row, rule)
+    _refuse_tenants(cells, row, rule)
+    _refuse_powers(cells, row, rule)
+    _refuse_lack_of_powers(cells, row, rule)
+    _refuse_two_witnesses(cells, row.writes, rule.writes or {})
+
+
+def _refuse_columns(cells: Cells, row: CallerFields, rule: CallerRule) -> None:
+    """Refuse a cell that is empty and needed, or filled and of no use."""
+    for column, (what, rpcs) in _COLUMNS.items():
+        cell: Field = getattr(row, column)
+        if cell.text and not _can(rule, rpcs):
+            message = f"there are {what}, and no {' or '.join(rpcs)} to use them"
+            cells.refuse(cell, message, f"empty the cell: {_UNSEEN}")
+        elif not cell.text:
+            _refuse_empty(cells, row, what, _named(rule, rpcs))
+
+
+def _refuse_tenants(cells: Cells, row: CallerFields, rule: CallerRule) -> None:
+    """Refuse tenants with what is not divided by them, and none with what is."""
+    undivided = _named(rule, _OF_EVERY_TENANT) + sorted(rule.may & {"read_log"})
+    if rule.tenants is not None and undivided:
+        hint = f"write * for its tenants, or remove {' and '.join(undivided)}"
+        cells.refuse(row.tenants, f"{undivided[0]} is about every tenant", hint)
+    elif not row.tenants.text:
+        _refuse_empty(cells, row, "tenants", _named(rule, _OF_SOME_TENANT))
+
+
+def _refuse_empty(cells: Cells, row: CallerFields, what: str, needing: list[str]) -> None:
+    """Refuse that there is nothing of *what* where any RPC is *needing* it."""
+    if needing:
+        hint = f"name {what}, or remove {' and '.join(needing)}"
+        cells.refuse(row.rpcs, f"{needing[0]} needs {what}, and their cell is empty", hint)
+
+
+def _refuse_powers(cells: Cells, row: CallerFields, rule: CallerRule) -> None:
+    """Refuse a power that no RPC or fact is for."""
+    for word in split(row.may, "|"):
+        rpcs, kinds = _POWERS.get(word.text), _WRITTEN_POWERS.get(word.text)
+        if rpcs and not _can(rule, rpcs):
+            message = f"there is {word.text}, and no {' or '.join(rpcs)} to use it"
+            cells.refuse(word, message, f"remove it: {_UNSEEN}")
+        if kinds and not (rule.writes or {}).keys() & set(kinds):
+            message = f"there is {word.text}, and no {' or '.join(kinds)} among what it writes"
+            cells.refuse(word, message, f"remove it: {_UNSEEN}")
+
+
+def _refuse_lack_of_powers(cells: Cells, row: CallerFields, rule: CallerRule) -> None:
+    """Refuse what fails at every call without a power that is not there."""
+    for power, rpcs in _NEEDED_POWERS.items():
+        if power not in rule.may and (named := _named(rule, rpcs)):
+            hint = f"add {power} to what it may, or remove {' and '.join(named)}"
+            cells.refuse(row.rpcs, f"{named[0]} needs {power}", hint)
+    if FactKind.CONTAINMENT in (rule.writes or {}) and "contain" not in rule.may:
+        hint = "add contain to what it may, or remove the kind"
+        cells.refuse(row.writes, "who writes containments needs contain", hint)
+
+
+def _refuse_two_witnesses(cells: Cells, cell: Field, writes: Mapping[str, str | None]) -> None:
+    """Refuse a caller that speaks as two of the three systems that have to agree.
+
+    Under one source it may write all three kinds: then two of them corroborate nothing.
+    """
+    said = {kind: writes[kind] for kind in _WITNESSES if kind in writes}
+    if len(set(said.values())) > 1:
+        message = f"one caller would write {' and '.join(f'{k} as {s}' for k, s in said.items())}"
+        hint = (
+            "a recording's patient is known when three systems agree, so no caller may be two of "
+            "them: give each its own certificate and row"
+        )
+        cells.refuse(cell, message, hint)
+
+
+def _named(rule: CallerRule, rpcs: tuple[str, ...]) -> list[str]:
+    """Return those of *rpcs* that the row names; ``*`` names none."""
+    return [rpc for rpc in rpcs if rule.rpcs is not None and rpc in rule.rpcs]
+
+
+def _can(rule: CallerRule, rpcs: tuple[str, ...]) -> bool:
+    """Whether the caller may use any of *rpcs*."""
+    return rule.rpcs is None or not rule.rpcs.isdisjoint(rpcs)
