@@ -15,7 +15,7 @@ from authz_service.audit.store.shipper_options import ShipperOptions
 from authz_service.audit.store.sql_decision_log import SqlDecisionLog, decision_log_at
 from authz_service.clocks import SystemClock, clock_of
 from authz_service.console.http import Console, ConsoleAddressError
-from authz_service.entrance import Entrance
+from authz_service.entrance import Entrance, servable
 from authz_service.facts.cache import FactsCache
 from authz_service.facts.listing import CandidateLists
 from authz_service.facts.opening import cache_over, lists_over
@@ -186,7 +186,7 @@ class Service:
         )
         if membership is not None:
             await membership.admitted(reload_policy, self._policy)
-        await self._listen(operations, entrance, callers)
+        await self._listen(operations, entrance, callers, journal)
 
     async def _open_journal(self) -> FileJournal:
         """Open the journal; a torn end is mended, damage is not."""
@@ -258,7 +258,11 @@ class Service:
         return decisions
 
     async def _listen(
-        self, operations: Operations, entrance: Entrance, callers: WatchedCallers
+        self,
+        operations: Operations,
+        entrance: Entrance,
+        callers: WatchedCallers,
+        journal: FileJournal,
     ) -> None:
         """Serve HTTP, then gRPC: who can ask can be watched."""
         console = Console(
@@ -274,9 +278,11 @@ class Service:
         )
         self.http_port = await console.start()
         self._closing.push_async_callback(console.close)
+        refusals = Refusals(self._metrics, journal, self._clock)
+        self._closing.push_async_callback(refusals.finish, self._settings.drain_seconds)
         server = GrpcServer(
             operations,
-            Gate(entrance.admission, Refusals(self._metrics)),
+            Gate(entrance.admission, refusals),
             self._health,
             observer=self._metrics,
             new_request_id=request_ids(),

@@ -222,6 +222,7 @@ def _event(record: EventRecord, software: str) -> Plain:
         "caller": context.caller if context else None,
         "callers_revision": context.callers_revision if context else None,
         "actor": record.actor,
+        "actor_verified": None if record.actor is None else record.actor_verified,
         "details": dict(record.details),
         "software": software,
     }

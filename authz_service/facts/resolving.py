@@ -9,7 +9,8 @@ from authz_service.facts.decoding import to_microseconds
 from authz_service.facts.recordings import judged
 from authz_service.facts.revisions import begin_write, record_attributions, record_write
 from authz_service.facts.sessions import Session
-from authz_service.operations.ports import Resolution
+from authz_service.facts.tenancy import require_recording_within
+from authz_service.operations.writes import Resolution, Tenants
 from authz_service.pdp.errors import NotFoundError, StateError
 from authz_service.pdp.model import Instant
 
@@ -23,7 +24,13 @@ _RESOLVE: Final = (
 
 
 def resolve_dispute(
-    session: Session, recording_id: str, *, actor: str, reason: str, now: Instant
+    session: Session,
+    recording_id: str,
+    *,
+    actor: str,
+    reason: str,
+    now: Instant,
+    within: Tenants = None,
 ) -> Resolution:
     """Lift the mark of a recording whose facts agree as they stand, and note whose it is now.
 
@@ -31,10 +38,12 @@ def resolve_dispute(
     their digest.
 
     Raises:
+        CallerNotAllowedError: The recording is not of the tenants in *within*, or is not known.
         NotFoundError: No fact knows the recording.
         StateError: The facts disagree or are incomplete as they stand, or nothing is marked.
     """
     write = begin_write(session, actor, to_microseconds(now))
+    require_recording_within(session, within, recording_id)
     found = judged(session, [recording_id], ignoring_disputes=True).get(recording_id)
     what = f"recording {recording_id}"
     if found is None:

@@ -52,6 +52,14 @@ def fact_of(kind: FactKind, stored: Stored) -> Fact[Entity]:
     return made_fact(kind, stored.value or "", stored.source, stored.observed_at, stored.revision)
 
 
+def entity_in(kind: FactKind, stored: Stored | None) -> Entity | None:
+    """Return the entity that is *stored*; None for none, and for a deleted one."""
+    if stored is None or stored.value is None:
+        return None
+    entity: Entity = entity_of(kind, stored.value)
+    return entity
+
+
 def made_fact(
     kind: FactKind, value: str, source: str, observed_at: int, revision: int
 ) -> Fact[Any]:

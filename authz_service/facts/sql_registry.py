@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
@@ -14,8 +14,10 @@ from authz_service.facts.resolving import resolve_dispute
 from authz_service.facts.revisions import state
 from authz_service.facts.rows import fact_of, stored_rows
 from authz_service.facts.service_keys import shared_key
+from authz_service.facts.tenancy import only_within
 from authz_service.facts.writing import Written, conflicting, delete_facts, write_facts
-from authz_service.operations.ports import Clock, Resolution, WriteOutcome
+from authz_service.operations.ports import Clock
+from authz_service.operations.writes import Resolution, Tenants, WriteOutcome
 from authz_service.pdp.entities import Entity
 from authz_service.pdp.errors import FactsUnavailableError
 from authz_service.pdp.facts import Fact, FactReference
@@ -52,17 +54,25 @@ class SqlRegistry:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="facts-registry")
         self._waiting = 0
 
-    async def write(self, facts: Sequence[Fact[Entity]], *, actor: str) -> WriteOutcome:
-        return await self._in_thread(lambda: self._write(facts, actor))
+    async def write(
+        self, facts: Sequence[Fact[Entity]], *, actor: str, within: Tenants = None
+    ) -> WriteOutcome:
+        return await self._in_thread(lambda: self._write(facts, actor, within))
 
-    async def delete(self, references: Sequence[FactReference], *, actor: str) -> WriteOutcome:
-        return await self._in_thread(lambda: self._delete(references, actor))
+    async def delete(
+        self, references: Sequence[FactReference], *, actor: str, within: Tenants = None
+    ) -> WriteOutcome:
+        return await self._in_thread(lambda: self._delete(references, actor, within))
 
-    async def read(self, references: Sequence[FactReference]) -> tuple[Sequence[Fact[Entity]], int]:
-        return await self._in_thread(lambda: self._read(references))
+    async def read(
+        self, references: Sequence[FactReference], *, within: Tenants = None
+    ) -> tuple[Sequence[Fact[Entity]], int]:
+        return await self._in_thread(lambda: self._read(references, within))
 
-    async def resolve(self, recording_id: str, *, actor: str, reason: str) -> Resolution:
-        return await self._in_thread(lambda: self._resolve(recording_id, actor, reason))
+    async def resolve(
+        self, recording_id: str, *, actor: str, reason: str, within: Tenants = None
+    ) -> Resolution:
+        return await self._in_thread(lambda: self._resolve(recording_id, actor, reason, within))
 
     async def page_token_key(self) -> bytes:
         """Return the key that signs page tokens: 32 bytes, the same for every replica.
@@ -93,31 +103,37 @@ class SqlRegistry:
         finally:
             self._waiting -= 1
 
-    def _write(self, facts: Sequence[Fact[Entity]], actor: str) -> WriteOutcome:
+    def _write(self, facts: Sequence[Fact[Entity]], actor: str, within: Tenants) -> WriteOutcome:
         """Write *facts* in one transaction."""
         with self._database.transaction(Access.WRITE) as session:
-            written = write_facts(session, facts, actor=actor, now=self._clock.now())
-            return _outcome(written, conflicting(session, written.recordings))
+            written = write_facts(session, facts, actor=actor, now=self._clock.now(), within=within)
+            return _outcome(written, conflicting(session, written.recordings), within)
 
-    def _delete(self, references: Sequence[FactReference], actor: str) -> WriteOutcome:
+    def _delete(
+        self, references: Sequence[FactReference], actor: str, within: Tenants
+    ) -> WriteOutcome:
         """Delete facts in one transaction."""
         with self._database.transaction(Access.WRITE) as session:
-            written = delete_facts(session, references, actor=actor, now=self._clock.now())
-            return _outcome(written, conflicting(session, written.recordings))
+            written = delete_facts(
+                session, references, actor=actor, now=self._clock.now(), within=within
+            )
+            return _outcome(written, conflicting(session, written.recordings), within)
 
-    def _read(self, references: Sequence[FactReference]) -> tuple[Sequence[Fact[Entity]], int]:
+    def _read(
+        self, references: Sequence[FactReference], within: Tenants
+    ) -> tuple[Sequence[Fact[Entity]], int]:
         """Read facts in one snapshot."""
         with self._database.transaction(Access.READ) as session:
             revision, _nonce = state(session)
             found = stored_rows(session, references)
-        facts = [
-            fact_of(reference.kind, found[reference])
-            for reference in references
-            if reference in found and found[reference].value is not None
-        ]
-        return facts, revision
+            facts = [
+                fact_of(reference.kind, found[reference])
+                for reference in references
+                if reference in found and found[reference].value is not None
+            ]
+            return only_within(session, within, facts), revision
 
-    def _resolve(self, recording_id: str, actor: str, reason: str) -> Resolution:
+    def _resolve(self, recording_id: str, actor: str, reason: str, within: Tenants) -> Resolution:
         """Lift the mark of a recording in one transaction."""
         with self._database.transaction(Access.WRITE) as session:
             return resolve_dispute(
@@ -126,11 +142,18 @@ class SqlRegistry:
                 actor=actor,
                 reason=reason,
                 now=self._clock.now(),
+                within=within,
             )
 
 
-def _outcome(written: Written, conflicts: tuple[str, ...]) -> WriteOutcome:
-    """Return *written* as the port says it."""
+def _outcome(written: Written, conflicts: Mapping[str, str], within: Tenants) -> WriteOutcome:
+    """Return *written* as the port says it, with the recordings in conflict by their tenants."""
+    told = [one for one in conflicts if within is None or conflicts[one] in within]
     return WriteOutcome(
-        written.revision, written.written, written.skipped, written.unchanged, conflicts
+        written.revision,
+        written.written,
+        written.skipped,
+        written.unchanged,
+        tuple(told),
+        tuple(one for one in conflicts if one not in told),
     )

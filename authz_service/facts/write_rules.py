@@ -92,6 +92,10 @@ def check_entity(entity: Entity, name: str) -> None:
         raise InvalidRequestError(
             Violation(f"{name}containment.scope", "is empty; set at least one field")
         )
+    if isinstance(entity, Containment) and entity.lifted_at and entity.lifted_by is None:
+        raise InvalidRequestError(
+            Violation(f"{name}containment.lifted_by", "is missing; name the person who lifted it")
+        )
     if isinstance(entity, Tenant) and (
         entity.proxy_suspended_from_age < entity.proxy_restricted_from_age
     ):

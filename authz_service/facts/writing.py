@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from authz_service.facts.changes import Change, make_changes
-from authz_service.facts.decoding import entity_of, to_microseconds
+from authz_service.facts.decoding import to_microseconds
 from authz_service.facts.disputes import dispute, note_established, owned_by_moved, recordings_of
 from authz_service.facts.links import links_around
+from authz_service.facts.persons import check_kept, check_persons
 from authz_service.facts.reach import forget_reach, note_reach
 from authz_service.facts.recordings import judged
 from authz_service.facts.revisions import (
@@ -19,8 +20,9 @@ from authz_service.facts.revisions import (
     record_changes,
     record_write,
 )
-from authz_service.facts.rows import Stored, stored_rows
+from authz_service.facts.rows import Stored, entity_in, stored_rows
 from authz_service.facts.sessions import Session
+from authz_service.facts.tenancy import require_facts_within
 from authz_service.facts.touched import touched_keys
 from authz_service.facts.write_rules import (
     Verdict,
@@ -31,6 +33,7 @@ from authz_service.facts.write_rules import (
     judge,
     value_of,
 )
+from authz_service.operations.writes import Tenants
 from authz_service.pdp.entities import Entity
 from authz_service.pdp.entity_words import FactKind
 from authz_service.pdp.facts import Fact, FactReference, Standing
@@ -79,12 +82,15 @@ def write_facts(
     actor: str,
     now: Instant,
     naming: Naming = in_facts,
+    within: Tenants = None,
 ) -> Written:
     """Write *facts*; the session is discarded where nothing is written.
 
     Raises:
         InvalidRequestError: A fact is malformed, or there are too many.
-        StateError: A fact would clear a revocation, or contradicts one of the same instant.
+        CallerNotAllowedError: A fact is not of the tenants in *within*.
+        StateError: A fact would clear a revocation, contradicts one of the same instant, or has
+            somebody lift or review what takes another person.
     """
     names = [naming(index) for index in range(len(facts))]
     references = [FactReference(fact.kind, fact.entity.id) for fact in facts]
@@ -95,8 +101,10 @@ def write_facts(
     values = [
         value_of(fact.entity, f"{name}{fact.kind}") for fact, name in zip(facts, names, strict=True)
     ]
+    named = dict(zip(references, names, strict=True))
     write = begin_write(session, actor, to_microseconds(now))
     stored = stored_rows(session, references)
+    require_facts_within(session, within, facts, stored, named)
     verdicts: Counter[Verdict] = Counter()
     changes = []
     unchanged: set[str] = set()
@@ -107,29 +115,39 @@ def write_facts(
             unchanged.add(reference.id)
         if verdict is Verdict.WRITE:
             row = Stored(value, fact.source, to_microseconds(fact.observed_at), write.revision)
-            changes.append(
-                Change(reference, _entity(reference, stored.get(reference)), fact.entity, row)
+            change = Change(
+                reference, entity_in(reference.kind, stored.get(reference)), fact.entity, row
             )
+            check_kept(change, name)
+            changes.append(change)
+    check_persons(session, changes, actor=actor, names=named)
     return _committed(session, write, changes, verdicts, unchanged)
 
 
 def delete_facts(
-    session: Session, references: Sequence[FactReference], *, actor: str, now: Instant
+    session: Session,
+    references: Sequence[FactReference],
+    *,
+    actor: str,
+    now: Instant,
+    within: Tenants = None,
 ) -> Written:
     """Delete facts; the session is discarded where nothing is deleted.
 
     Raises:
         InvalidRequestError: A fact stands twice among the references, or there are too many.
+        CallerNotAllowedError: A stored fact is not of the tenants in *within*.
         StateError: A fact denies something, and stays.
     """
     names = [in_references(index) for index in range(len(references))]
     check_batch(references, names)
     write = begin_write(session, actor, to_microseconds(now))
     stored = stored_rows(session, references)
+    require_facts_within(session, within, (), stored, dict(zip(references, names, strict=True)))
     disputed = _disputed(session, references)
     changes = []
     for reference, name in zip(references, names, strict=True):
-        entity = _entity(reference, stored.get(reference))
+        entity = entity_in(reference.kind, stored.get(reference))
         if entity is None:
             continue
         check_deletion(
@@ -142,10 +160,14 @@ def delete_facts(
     return _committed(session, write, changes, Counter({Verdict.WRITE: len(changes)}))
 
 
-def conflicting(session: Session, recordings: frozenset[str]) -> tuple[str, ...]:
-    """Return those of *recordings* whose facts disagree, in order."""
+def conflicting(session: Session, recordings: frozenset[str]) -> dict[str, str]:
+    """Return those of *recordings* whose facts disagree, in order, each with its tenant."""
     found = judged(session, sorted(recordings))
-    return tuple(sorted(one for one in found if found[one].standing is Standing.CONFLICT))
+    return {
+        one: found[one].facts.recording.entity.tenant_id
+        for one in sorted(found)
+        if found[one].standing is Standing.CONFLICT
+    }
 
 
 def _committed(
@@ -189,14 +211,6 @@ def _make(session: Session, write: Write, changes: Sequence[Change]) -> frozense
     return owned_by_moved(session, changes) | {
         key.id for change, keys in touched if change.kind in witnesses for key in keys
     }
-
-
-def _entity(reference: FactReference, stored: Stored | None) -> Entity | None:
-    """Return the entity that is *stored*; None for none, and for a deleted one."""
-    if stored is None or stored.value is None:
-        return None
-    entity: Entity = entity_of(reference.kind, stored.value)
-    return entity
 
 
 def _disputed(session: Session, references: Sequence[FactReference]) -> set[str]:

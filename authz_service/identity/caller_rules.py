@@ -53,23 +53,35 @@ class CallerRule:
         if self.rpcs is not None and rpc not in self.rpcs:
             raise CallerNotAllowedError(f"use {rpc}", CallerRefusal.RPC)
 
+    def require_power(self, power: str, what: str) -> None:
+        """Refuse *what*, for which a caller needs *power*, one of `MAY`.
+
+        Raises:
+            CallerNotAllowedError: It has not.
+        """
+        if power not in self.may:
+            raise CallerNotAllowedError(what, CallerRefusal.POWER)
+
+    def require_every_tenant(self, what: str) -> None:
+        """Refuse *what*, which is not divided by tenant, to a caller that is bound to some.
+
+        Raises:
+            CallerNotAllowedError: It is.
+        """
+        if self.tenants is not None:
+            raise CallerNotAllowedError(what, CallerRefusal.TENANT)
+
     def require_log(self) -> None:
         """Refuse to show the decision log to a caller that may not read it.
-
-        A log is not divided by tenant, so a caller that is bound to tenants may not either.
 
         Raises:
             CallerNotAllowedError: It may not.
         """
-        if "read_log" not in self.may:
-            raise CallerNotAllowedError("read the decision log", CallerRefusal.POWER)
-        if self.tenants is not None:
-            raise CallerNotAllowedError(
-                "read the decision log: it holds every tenant's decisions", CallerRefusal.TENANT
-            )
+        self.require_power("read_log", "read the decision log")
+        self.require_every_tenant("read the decision log: it holds every tenant's decisions")
 
     def require_write(self, kind: str, source: str | None = None) -> None:
-        """Refuse a fact that the caller may not write, delete or resolve.
+        """Refuse a fact that the caller may not write or delete, or not as that *source*.
 
         Raises:
             CallerNotAllowedError: It may not.
@@ -81,8 +93,12 @@ class CallerRule:
         bound = self.writes[kind]
         if source is not None and bound is not None and source != bound:
             raise CallerNotAllowedError(
-                f"write a {kind} as another source than {bound}", CallerRefusal.SOURCE
+                f"write a {kind} as another source than its own", CallerRefusal.SOURCE
             )
+
+    def source_of(self, kind: str) -> str | None:
+        """Return the source as which the caller writes *kind*; None where it has to state one."""
+        return None if self.writes is None else self.writes.get(kind)
 
     def require(self, tenant_id: str | None, action: str, purpose: str) -> None:
         """Refuse a question that the caller may not ask.

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from authz_service.operations.decision_log import DecisionKey, DecisionsQuestion, StoredRecord
 from authz_service.operations.lists import CandidatePage, CandidateQuestion, ListKey
 from authz_service.operations.records import Record
+from authz_service.operations.writes import Resolution, Tenants, WriteOutcome
 from authz_service.pdp.entities import Entity
 from authz_service.pdp.errors import PolicyProblem
 from authz_service.pdp.facts import Fact, FactReference, Facts
@@ -81,58 +82,45 @@ class CandidateSource(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class WriteOutcome:
-    """What became of a write.
+class FactsRegistry(Protocol):
+    """The registry as those see it who write to it. All or nothing, one revision a write.
 
-    Attributes:
-        revision: The registry's revision afterwards.
-        written: How many facts were written or deleted.
-        skipped: How many were left out because a later observation is stored.
-        unchanged: How many were stored already, word for word.
-        conflicting: Recordings among those touched whose facts disagree afterwards.
+    *within* names the tenants to whose facts a caller is bound; None stands for all. A fact of
+    another tenant, stored or to be written, and one of which it cannot be told whose it is, is
+    refused; nothing moves between that check and the write. Of what is read it is left out.
     """
 
-    revision: int
-    written: int = 0
-    skipped: int = 0
-    unchanged: int = 0
-    conflicting: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Resolution:
-    """What became of a resolved conflict: the revision, and whose recording it is now."""
-
-    revision: int
-    patient_id: str
-
-
-class FactsRegistry(Protocol):
-    """The registry as those see it who write to it. All or nothing, one revision a write."""
-
-    async def write(self, facts: Sequence[Fact[Entity]], *, actor: str) -> WriteOutcome:
+    async def write(
+        self, facts: Sequence[Fact[Entity]], *, actor: str, within: Tenants = None
+    ) -> WriteOutcome:
         """Write *facts*, each in place of the stored one of its kind and id.
 
         Observed before the stored one: skipped. Observed at the same instant: unchanged if word
         for word the same, otherwise refused. Where nothing is written the revision stays.
 
         Raises:
-            StateError: A fact would clear a revocation, or contradicts one of the same instant.
+            CallerNotAllowedError: A fact is not of the tenants in *within*.
+            StateError: A fact would clear a revocation, contradicts one of the same instant, or
+                has somebody lift or review what takes another person.
             FactsUnavailableError: The registry is silent, locked, read-only or gone.
         """
         ...
 
-    async def delete(self, references: Sequence[FactReference], *, actor: str) -> WriteOutcome:
+    async def delete(
+        self, references: Sequence[FactReference], *, actor: str, within: Tenants = None
+    ) -> WriteOutcome:
         """Delete facts; what is not stored is passed over.
 
         Raises:
+            CallerNotAllowedError: A stored fact is not of the tenants in *within*.
             StateError: A fact denies something, and stays.
             FactsUnavailableError: The registry is silent, locked, read-only or gone.
         """
         ...
 
-    async def read(self, references: Sequence[FactReference]) -> tuple[Sequence[Fact[Entity]], int]:
+    async def read(
+        self, references: Sequence[FactReference], *, within: Tenants = None
+    ) -> tuple[Sequence[Fact[Entity]], int]:
         """Return the stored facts, in order, what is not stored left out; and the revision.
 
         Raises:
@@ -140,10 +128,13 @@ class FactsRegistry(Protocol):
         """
         ...
 
-    async def resolve(self, recording_id: str, *, actor: str, reason: str) -> Resolution:
+    async def resolve(
+        self, recording_id: str, *, actor: str, reason: str, within: Tenants = None
+    ) -> Resolution:
         """Lift the mark that a change of owner left on a recording; keep *reason* beside it.
 
         Raises:
+            CallerNotAllowedError: The recording is not of the tenants in *within*, or is not known.
             NotFoundError: No fact knows the recording.
             StateError: The facts disagree or are incomplete as they stand, or nothing is marked.
             FactsUnavailableError: The registry is silent, locked, read-only or gone.

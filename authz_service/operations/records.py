@@ -94,12 +94,13 @@ class EventRecord:
 
     Attributes:
         event: ``facts_written``, ``facts_deleted``, ``conflict_resolved``, ``policy_reloaded``,
-            ``policy_read``, ``callers_reloaded``, ``callers_file_refused``,
+            ``policy_read``, ``callers_reloaded``, ``callers_file_refused``, ``caller_refused``,
             ``journal_recovered`` …
         at: When.
         context: Who asked; None where the service itself did it.
         actor: The person who is answerable; None where there is none.
         details: What else, by name: ids, counts, digests and revisions; never free text.
+        actor_verified: Whether that person's own token said so; False where the caller did.
     """
 
     event: str
@@ -107,6 +108,7 @@ class EventRecord:
     context: CallContext | None
     actor: str | None
     details: tuple[tuple[str, str | int | tuple[str, ...]], ...] = ()
+    actor_verified: bool = False
 
 
 Record = DecisionRecord | ListRecord | EventRecord

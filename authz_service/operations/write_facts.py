@@ -9,8 +9,9 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from authz_service.operations.ports import Clock, FactsRegistry, Journal, Resolution, WriteOutcome
+from authz_service.operations.ports import Clock, FactsRegistry, Journal
 from authz_service.operations.records import CallContext, EventRecord
+from authz_service.operations.writes import Resolution, Tenants, WriteOutcome
 from authz_service.pdp.entities import Entity
 from authz_service.pdp.errors import JournalUnavailableError
 from authz_service.pdp.facts import Fact, FactReference
@@ -65,68 +66,92 @@ class WriteFacts:
             log.warning("changes_abandoned", count=len(left))
 
     async def write(
-        self, facts: Sequence[Fact[Entity]], *, actor: str, context: CallContext
+        self,
+        facts: Sequence[Fact[Entity]],
+        *,
+        actor: str,
+        context: CallContext,
+        within: Tenants = None,
     ) -> WriteOutcome:
         """Write *facts*, all or none.
 
         Raises:
+            CallerNotAllowedError: A fact is not of the tenants in *within*.
             InvalidRequestError: The same fact twice, or one that cannot be.
             StateError: What is stored forbids one of them.
             FactsUnavailableError: The registry cannot be written.
             JournalUnavailableError: The write could not be recorded; it may have been made, and
                 may be sent again.
         """
-        return await self._to_the_end(self._write(facts, actor, context))
+        return await self._to_the_end(self._write(facts, actor, context, within))
 
     async def _write(
-        self, facts: Sequence[Fact[Entity]], actor: str, context: CallContext
+        self, facts: Sequence[Fact[Entity]], actor: str, context: CallContext, within: Tenants
     ) -> WriteOutcome:
         """Write, count and record."""
-        outcome = await self._registry.write(facts, actor=actor)
+        outcome = await self._registry.write(facts, actor=actor, within=within)
         self._observer.facts_written("written", outcome.written)
         self._observer.facts_written("skipped", outcome.skipped)
         self._observer.facts_written("unchanged", outcome.unchanged)
         sources = tuple(sorted({fact.source for fact in facts}))
         details: Details = (*_counts(outcome), ("sources", sources))
         await self._record("facts_written", actor, context, details)
-        if outcome.conflicting:
-            await self._report_conflicts(outcome, actor, context)
+        conflicting = (*outcome.conflicting, *outcome.conflicting_elsewhere)
+        if conflicting:
+            await self._report_conflicts(conflicting, outcome.revision, actor, context)
         return outcome
 
     async def delete(
-        self, references: Sequence[FactReference], *, actor: str, context: CallContext
+        self,
+        references: Sequence[FactReference],
+        *,
+        actor: str,
+        context: CallContext,
+        within: Tenants = None,
     ) -> WriteOutcome:
         """Delete facts, all or none; what is not stored is passed over.
 
         Raises:
+            CallerNotAllowedError: A stored fact is not of the tenants in *within*.
             StateError: One of them denies something, and stays.
             FactsUnavailableError: The registry cannot be written.
             JournalUnavailableError: The deletion could not be recorded; it may have been made.
         """
-        return await self._to_the_end(self._delete(references, actor, context))
+        return await self._to_the_end(self._delete(references, actor, context, within))
 
     async def _delete(
-        self, references: Sequence[FactReference], actor: str, context: CallContext
+        self,
+        references: Sequence[FactReference],
+        actor: str,
+        context: CallContext,
+        within: Tenants,
     ) -> WriteOutcome:
         """Delete and record."""
-        outcome = await self._registry.delete(references, actor=actor)
+        outcome = await self._registry.delete(references, actor=actor, within=within)
         named = tuple(f"{reference.kind.value}/{reference.id}" for reference in references)
         details: Details = (*_counts(outcome), ("references", named))
         await self._record("facts_deleted", actor, context, details)
         return outcome
 
     async def resolve(
-        self, recording_id: str, *, actor: str, reason: str, context: CallContext
+        self,
+        recording_id: str,
+        *,
+        actor: str,
+        reason: str,
+        context: CallContext,
+        within: Tenants = None,
     ) -> Resolution:
         """Declare that what the facts now say of a recording's patient is right.
 
         Raises:
+            CallerNotAllowedError: The recording is not of the tenants in *within*, or is not known.
             NotFoundError: No fact knows the recording.
             StateError: The facts disagree as they stand, or there is nothing to resolve.
             FactsUnavailableError: The registry cannot be written.
             JournalUnavailableError: The resolution could not be recorded; it may have been made.
         """
-        return await self._to_the_end(self._resolve(recording_id, actor, reason, context))
+        return await self._to_the_end(self._resolve(recording_id, actor, reason, context, within))
 
     async def _to_the_end(self, change: Coroutine[Any, Any, Answer]) -> Answer:
         """Make *change* unless it could not be recorded; see to its end whoever waits for it."""
@@ -141,11 +166,13 @@ class WriteFacts:
         return await asyncio.shield(task)
 
     async def _resolve(
-        self, recording_id: str, actor: str, reason: str, context: CallContext
+        self, recording_id: str, actor: str, reason: str, context: CallContext, within: Tenants
     ) -> Resolution:
         """Resolve and record."""
         digest = hashlib.sha256(reason.encode()).hexdigest()
-        resolution = await self._registry.resolve(recording_id, actor=actor, reason=reason)
+        resolution = await self._registry.resolve(
+            recording_id, actor=actor, reason=reason, within=within
+        )
         details: Details = (
             ("recording_id", recording_id),
             ("facts_revision", resolution.revision),
@@ -155,20 +182,17 @@ class WriteFacts:
         return resolution
 
     async def _report_conflicts(
-        self, outcome: WriteOutcome, actor: str, context: CallContext
+        self, conflicting: tuple[str, ...], revision: int, actor: str, context: CallContext
     ) -> None:
         """Count, record and say which recordings a write left in conflict."""
-        self._observer.conflicts_found(len(outcome.conflicting))
-        details: Details = (
-            ("recording_ids", outcome.conflicting),
-            ("facts_revision", outcome.revision),
-        )
+        self._observer.conflicts_found(len(conflicting))
+        details: Details = (("recording_ids", conflicting), ("facts_revision", revision))
         await self._record("conflicts_found", actor, context, details)
         log.warning(
             "conflicts_found",
-            facts_revision=outcome.revision,
-            count=len(outcome.conflicting),
-            recording_ids=list(outcome.conflicting[:10]),
+            facts_revision=revision,
+            count=len(conflicting),
+            recording_ids=list(conflicting[:10]),
         )
 
     async def _record(self, event: str, actor: str, context: CallContext, details: Details) -> None:

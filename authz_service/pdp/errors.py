@@ -71,7 +71,7 @@ class CallerNotAllowedError(AuthzError):
 
     def __init__(self, what: str, refusal: CallerRefusal) -> None:
         """Keep *what* the caller may not, and which *refusal* it is."""
-        super().__init__(f"this caller may not {what}; see the callers file")
+        super().__init__(f"this caller may not {what}; the callers file decides ({refusal.value})")
         self.refusal = refusal
 
 

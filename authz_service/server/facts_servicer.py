@@ -11,6 +11,7 @@ from google.protobuf import json_format
 from authz_service.api.v1 import entities_pb2 as entities
 from authz_service.api.v1 import facts_pb2 as pb
 from authz_service.api.v1 import facts_pb2_grpc as grpc_api
+from authz_service.identity.caller_rules import CallerRule
 from authz_service.operations.ports import FactsRegistry
 from authz_service.operations.write_facts import MAX_FACTS, WriteFacts
 from authz_service.pdp.entities import Entity
@@ -39,10 +40,10 @@ class FactsServicer(grpc_api.FactsServiceServicer):
     ) -> pb.WriteFactsResponse:
         """Write facts."""
         actor = require_actor(request.actor)
-        facts = await asyncio.to_thread(_facts_from_proto, request.facts)
-        for fact in facts:
-            context.rule.require_write(fact.kind, fact.source)
-        outcome = await self._write_facts.write(facts, actor=actor, context=context.context)
+        facts = await asyncio.to_thread(_facts_from_proto, request.facts, context.rule)
+        outcome = await self._write_facts.write(
+            facts, actor=actor, context=context.context, within=context.rule.tenants
+        )
         return pb.WriteFactsResponse(
             facts_revision=outcome.revision,
             written=outcome.written,
@@ -54,11 +55,11 @@ class FactsServicer(grpc_api.FactsServiceServicer):
     async def ReadFacts(  # type: ignore[override]  # noqa: N802  # the layer hands a Call
         self,
         request: pb.ReadFactsRequest,
-        context: Call,  # noqa: ARG002  # the shape of an RPC
+        context: Call,
     ) -> pb.ReadFactsResponse:
         """Read facts."""
         references = _references_from_proto(request.references)
-        facts, revision = await self._registry.read(references)
+        facts, revision = await self._registry.read(references, within=context.rule.tenants)
         return await asyncio.to_thread(_facts_to_proto, facts, revision)
 
     async def DeleteFacts(  # type: ignore[override]  # noqa: N802  # the layer hands a Call
@@ -71,15 +72,17 @@ class FactsServicer(grpc_api.FactsServiceServicer):
             raise InvalidRequestError(Violation("references", "name the same fact twice"))
         for reference in references:
             context.rule.require_write(reference.kind)
-        outcome = await self._write_facts.delete(references, actor=actor, context=context.context)
+        outcome = await self._write_facts.delete(
+            references, actor=actor, context=context.context, within=context.rule.tenants
+        )
         return pb.DeleteFactsResponse(facts_revision=outcome.revision, deleted=outcome.written)
 
     async def ResolveConflict(  # type: ignore[override]  # noqa: N802  # the layer hands a Call
         self, request: pb.ResolveConflictRequest, context: Call
     ) -> pb.ResolveConflictResponse:
         """Resolve a conflict."""
+        context.rule.require_power("resolve", "resolve a conflict")
         actor = require_actor(request.actor)
-        context.rule.require_write(FactKind.RECORDING)
         if not is_id(request.recording_id):
             raise InvalidRequestError(Violation("recording_id", "is missing or not an id"))
         if not request.reason.strip() or len(request.reason) > _MAX_REASON:
@@ -87,25 +90,47 @@ class FactsServicer(grpc_api.FactsServiceServicer):
                 Violation("reason", f"is missing, or longer than {_MAX_REASON} characters")
             )
         resolution = await self._write_facts.resolve(
-            request.recording_id, actor=actor, reason=request.reason, context=context.context
+            request.recording_id,
+            actor=actor,
+            reason=request.reason,
+            context=context.context,
+            within=context.rule.tenants,
         )
         return pb.ResolveConflictResponse(
             facts_revision=resolution.revision, patient_id=resolution.patient_id
         )
 
 
-def _facts_from_proto(messages: Sequence[entities.Fact]) -> list[Fact[Entity]]:
-    """Return the facts of *messages*.
+def _facts_from_proto(messages: Sequence[entities.Fact], rule: CallerRule) -> list[Fact[Entity]]:
+    """Return the facts of *messages*, as the caller of *rule* may write them.
 
     Raises:
         InvalidRequestError: Names the field that is malformed, as in ``facts[3].recording.state``.
+        CallerNotAllowedError: The caller may not write one of them, or not as that source.
     """
     _require_count("facts", len(messages))
-    return [_fact_from_proto(message, index) for index, message in enumerate(messages)]
+    sources = [_source_of(message, rule) for message in messages]
+    return [
+        _fact_from_proto(message, index, source)
+        for index, (message, source) in enumerate(zip(messages, sources, strict=True))
+    ]
 
 
-def _fact_from_proto(message: entities.Fact, index: int) -> Fact[Entity]:
-    """Return one fact."""
+def _source_of(message: entities.Fact, rule: CallerRule) -> str | None:
+    """Return the source of a fact: the stated one, or the one that the caller writes its kind as.
+
+    Raises:
+        CallerNotAllowedError: It may not write that kind, or not as the stated source.
+    """
+    kind = message.WhichOneof("entity")
+    if kind is None:
+        return message.source or None
+    rule.require_write(kind, message.source or None)
+    return message.source or rule.source_of(kind)
+
+
+def _fact_from_proto(message: entities.Fact, index: int, source: str | None) -> Fact[Entity]:
+    """Return one fact, said by *source*."""
     path = f"facts[{index}]"
     try:
         plain: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
@@ -113,6 +138,8 @@ def _fact_from_proto(message: entities.Fact, index: int) -> Fact[Entity]:
         check_instants(message, path)
         raise
     plain.pop("revision", None)
+    if source is not None:
+        plain["source"] = source
     return fact_from_plain(plain, path)
 
 

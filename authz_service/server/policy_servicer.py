@@ -57,7 +57,8 @@ class PolicyServicer(grpc_api.PolicyServiceServicer):
     async def ReloadPolicy(  # type: ignore[override]  # noqa: N802  # the layer hands a Call
         self, request: pb.ReloadPolicyRequest, context: Call
     ) -> pb.ReloadPolicyResponse:
-        """Read the bundle again."""
+        """Read the bundle again: for all tenants, so not for a caller that is bound to some."""
+        context.rule.require_every_tenant("reload the policy: it is every tenant's")
         actor = require_actor(request.actor)
         order = ReloadOrder("call", actor, context.context, request.dry_run)
         attempt = await self._reload_policy(order)

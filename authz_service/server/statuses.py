@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import grpc
 import structlog
 
+from authz_service.identity.callers_file import is_caller
 from authz_service.operations.records import CallContext
 from authz_service.pdp import errors
 from authz_service.pdp.model import is_id
@@ -156,7 +157,8 @@ class StatusLayer(grpc.GenericRpcHandler):
         error, status, reason = failure
         refusals = self._gate.refusals
         if isinstance(error, errors.CallerUnauthenticatedError):
-            known_as = known_as._replace(caller=error.caller)
+            caller = error.caller if is_caller(error.caller) else ""  # it comes from outside
+            known_as = known_as._replace(caller=caller)
             refusals.refused(error.refusal, known_as, rpc)
         elif isinstance(error, errors.CallerNotAllowedError):
             refusals.refused(error.refusal, known_as, rpc)

@@ -54,6 +54,7 @@ def test_a_decision_is_recorded_with_all_that_it_rests_on(tmp_path: Path) -> Non
     (record,) = records(tmp_path)
     assert outcome_of(answer) == ALLOWED
     elapsed, software = record.pop("elapsed_microseconds"), record.pop("software")
+    assert len(record.pop("callers_revision")) == 64
     evaluated_at = datetime.fromisoformat(record.pop("evaluated_at"))
     assert evaluated_at.timestamp() == pytest.approx(
         answer.evaluated_at.ToMicroseconds() / 1e6, abs=1e-5
@@ -174,6 +175,7 @@ def test_every_change_is_recorded_with_who_is_answerable(tmp_path: Path) -> None
 
     (written, moved, back) = records(tmp_path, "FACTS_WRITTEN")
     assert (written["actor"], written["caller"]) == ("nurse-joy", "loopback")
+    assert written["actor_verified"] is False
     assert written["request_id"]
     assert written["details"]["written"] == len(FACTS)
     assert written["details"]["facts_revision"] == 1
@@ -181,12 +183,15 @@ def test_every_change_is_recorded_with_who_is_answerable(tmp_path: Path) -> None
     found = records(tmp_path, "CONFLICTS_FOUND")
     assert [each["details"]["recording_ids"] for each in found] == [["rec-mara"]] * 2
     (resolved,) = records(tmp_path, "CONFLICT_RESOLVED")
-    assert resolved["actor"] == "dr-who"
+    assert (resolved["actor"], resolved["actor_verified"]) == ("dr-who", False)
     assert resolved["details"]["reason_digest"] == hashlib.sha256(FREE_TEXT.encode()).hexdigest()
     start, reloaded = records(tmp_path, "POLICY_RELOADED")
     assert (start["actor"], start["details"]["outcome"]) == (None, "activated")
+    assert (start["actor_verified"], start["details"]["trigger"]) == (None, "start")
     assert (reloaded["actor"], reloaded["details"]["outcome"]) == ("operator", "unchanged")
-    assert len(records(tmp_path, "POLICY_READ")) == 1
+    assert (reloaded["actor_verified"], reloaded["details"]["trigger"]) == (False, "call")
+    (read,) = records(tmp_path, "POLICY_READ")
+    assert (read["actor"], read["actor_verified"]) == (None, None)
 
 
 def change_hands(client: Client) -> None:

@@ -176,6 +176,8 @@ CONTAINMENTS = st.builds(
         st.none() | st.sampled_from(INSTANTS),
         st.none() | st.sampled_from(INSTANTS),
     ),
+    set_by=st.just("eve"),
+    lifted_by=st.just("zed"),
     lifted_at=_MAYBE,
 )
 ENTITIES: st.SearchStrategy[e.Entity] = st.one_of(

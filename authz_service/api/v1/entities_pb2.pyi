@@ -534,7 +534,9 @@ class Fact(_message.Message):
     OBSERVED_AT_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     source: _builtins.str
-    """The system that says so. An id, required."""
+    """The system that says so. An id. Where the callers file names the source as which a caller writes
+    the kind, it may be left out, and any other is refused; where it names none, it is required.
+    """
     revision: _builtins.int
     """The registry's revision that wrote it. Set by the service; ignored in a write."""
     @_builtins.property
@@ -1094,7 +1096,9 @@ class Delegation(_message.Message):
 
     @_builtins.property
     def competence_review(self) -> Global___CompetenceReview:
-        """The review of the patient's competence, if one was held."""
+        """The review of the patient's competence, if one was held. Neither patient nor delegate is the
+        actor of a write that changes it.
+        """
 
     def __init__(
         self,
@@ -1294,7 +1298,9 @@ class Grant(_message.Message):
 
     @_builtins.property
     def review(self) -> Global___GrantReview:
-        """The review of an emergency access."""
+        """The review of an emergency access: by another person than who holds or approved the grant. Who
+        holds it is not the actor of a write that changes it.
+        """
 
     def __init__(
         self,
@@ -1432,9 +1438,9 @@ class Containment(_message.Message):
     reason: _builtins.str
     """Why, in words."""
     set_by: _builtins.str
-    """Who set it."""
+    """Who set it. Stays as it was first written; where it is not stated, who last wrote it counts."""
     lifted_by: _builtins.str
-    """Who lifted it."""
+    """Who lifted it: another person than who set it. Required where `lifted_at` is set."""
     @_builtins.property
     def scope(self) -> Global___ContainmentScope:
         """What it covers."""

@@ -68,7 +68,9 @@ class WriteFactsResponse(_message.Message):
     """How many were stored already, word for word."""
     @_builtins.property
     def conflicting_recording_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The recordings, among those that the write touches, whose facts disagree now."""
+        """The recordings of the caller's tenants, among those that the write touches, whose facts disagree
+        now.
+        """
 
     def __init__(
         self,

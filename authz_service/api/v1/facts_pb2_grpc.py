@@ -30,6 +30,11 @@ class FactsServiceStub:
 
     A fact replaces the whole stored fact of its kind and id. Odd facts are stored as they come; what
     they are worth is for the decision to say.
+
+    A caller that is bound to tenants writes, deletes and resolves only facts of those: what names a
+    tenant is that tenant's, an attendance and a grant on a recording that of the recording, what is
+    about a patient that of the patient, a containment that of its scope. What is stored counts as much
+    as what is to be stored in its place, and what it cannot be told of is refused.
     """
 
     def __init__(self, channel):
@@ -65,19 +70,25 @@ class FactsServiceServicer:
 
     A fact replaces the whole stored fact of its kind and id. Odd facts are stored as they come; what
     they are worth is for the decision to say.
+
+    A caller that is bound to tenants writes, deletes and resolves only facts of those: what names a
+    tenant is that tenant's, an attendance and a grant on a recording that of the recording, what is
+    about a patient that of the patient, a containment that of its scope. What is stored counts as much
+    as what is to be stored in its place, and what it cannot be told of is refused.
     """
 
     def WriteFacts(self, request, context):
         """Writes up to 1,000 facts, all or none. A fact observed before the stored one is skipped; one
         observed at the same instant with different content is refused, and so is one that would clear
-        a revocation.
+        a revocation, or by which somebody lifts or reviews what takes another person.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReadFacts(self, request, context):
-        """Reads up to 1,000 facts as they are stored.
+        """Reads up to 1,000 facts as they are stored. Facts that are not of the caller's tenants are left
+        out as if they were not stored.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -92,7 +103,8 @@ class FactsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResolveConflict(self, request, context):
-        """Declares, as a person, that what the facts now say of a recording's patient is right.
+        """Declares, as a person, that what the facts now say of a recording's patient is right. For callers
+        with the power `resolve`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,6 +146,11 @@ class FactsService:
 
     A fact replaces the whole stored fact of its kind and id. Odd facts are stored as they come; what
     they are worth is for the decision to say.
+
+    A caller that is bound to tenants writes, deletes and resolves only facts of those: what names a
+    tenant is that tenant's, an attendance and a grant on a recording that of the recording, what is
+    about a patient that of the patient, a containment that of its scope. What is stored counts as much
+    as what is to be stored in its place, and what it cannot be told of is refused.
     """
 
     @staticmethod

@@ -31,6 +31,11 @@ class FactsServiceStub:
 
     A fact replaces the whole stored fact of its kind and id. Odd facts are stored as they come; what
     they are worth is for the decision to say.
+
+    A caller that is bound to tenants writes, deletes and resolves only facts of those: what names a
+    tenant is that tenant's, an attendance and a grant on a recording that of the recording, what is
+    about a patient that of the patient, a containment that of its scope. What is stored counts as much
+    as what is to be stored in its place, and what it cannot be told of is refused.
     """
 
     @_typing.overload
@@ -40,16 +45,20 @@ class FactsServiceStub:
     WriteFacts: _grpc.UnaryUnaryMultiCallable[_facts_pb2.WriteFactsRequest, _facts_pb2.WriteFactsResponse]
     """Writes up to 1,000 facts, all or none. A fact observed before the stored one is skipped; one
     observed at the same instant with different content is refused, and so is one that would clear
-    a revocation.
+    a revocation, or by which somebody lifts or reviews what takes another person.
     """
     ReadFacts: _grpc.UnaryUnaryMultiCallable[_facts_pb2.ReadFactsRequest, _facts_pb2.ReadFactsResponse]
-    """Reads up to 1,000 facts as they are stored."""
+    """Reads up to 1,000 facts as they are stored. Facts that are not of the caller's tenants are left
+    out as if they were not stored.
+    """
     DeleteFacts: _grpc.UnaryUnaryMultiCallable[_facts_pb2.DeleteFactsRequest, _facts_pb2.DeleteFactsResponse]
     """Deletes up to 1,000 facts, all or none. What denies is refused: holds, blocks, revocations,
     withdrawn consent, suspensions, declared kinship, containments in force, conflicts.
     """
     ResolveConflict: _grpc.UnaryUnaryMultiCallable[_facts_pb2.ResolveConflictRequest, _facts_pb2.ResolveConflictResponse]
-    """Declares, as a person, that what the facts now say of a recording's patient is right."""
+    """Declares, as a person, that what the facts now say of a recording's patient is right. For callers
+    with the power `resolve`.
+    """
 
 @_typing.type_check_only
 class FactsServiceAsyncStub(FactsServiceStub):
@@ -57,28 +66,42 @@ class FactsServiceAsyncStub(FactsServiceStub):
 
     A fact replaces the whole stored fact of its kind and id. Odd facts are stored as they come; what
     they are worth is for the decision to say.
+
+    A caller that is bound to tenants writes, deletes and resolves only facts of those: what names a
+    tenant is that tenant's, an attendance and a grant on a recording that of the recording, what is
+    about a patient that of the patient, a containment that of its scope. What is stored counts as much
+    as what is to be stored in its place, and what it cannot be told of is refused.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     WriteFacts: _aio.UnaryUnaryMultiCallable[_facts_pb2.WriteFactsRequest, _facts_pb2.WriteFactsResponse]  # type: ignore[assignment]
     """Writes up to 1,000 facts, all or none. A fact observed before the stored one is skipped; one
     observed at the same instant with different content is refused, and so is one that would clear
-    a revocation.
+    a revocation, or by which somebody lifts or reviews what takes another person.
     """
     ReadFacts: _aio.UnaryUnaryMultiCallable[_facts_pb2.ReadFactsRequest, _facts_pb2.ReadFactsResponse]  # type: ignore[assignment]
-    """Reads up to 1,000 facts as they are stored."""
+    """Reads up to 1,000 facts as they are stored. Facts that are not of the caller's tenants are left
+    out as if they were not stored.
+    """
     DeleteFacts: _aio.UnaryUnaryMultiCallable[_facts_pb2.DeleteFactsRequest, _facts_pb2.DeleteFactsResponse]  # type: ignore[assignment]
     """Deletes up to 1,000 facts, all or none. What denies is refused: holds, blocks, revocations,
     withdrawn consent, suspensions, declared kinship, containments in force, conflicts.
     """
     ResolveConflict: _aio.UnaryUnaryMultiCallable[_facts_pb2.ResolveConflictRequest, _facts_pb2.ResolveConflictResponse]  # type: ignore[assignment]
-    """Declares, as a person, that what the facts now say of a recording's patient is right."""
+    """Declares, as a person, that what the facts now say of a recording's patient is right. For callers
+    with the power `resolve`.
+    """
 
 class FactsServiceServicer(metaclass=_abc_1.ABCMeta):
     """The registry of who owns what, for the systems that know.
 
     A fact replaces the whole stored fact of its kind and id. Odd facts are stored as they come; what
     they are worth is for the decision to say.
+
+    A caller that is bound to tenants writes, deletes and resolves only facts of those: what names a
+    tenant is that tenant's, an attendance and a grant on a recording that of the recording, what is
+    about a patient that of the patient, a containment that of its scope. What is stored counts as much
+    as what is to be stored in its place, and what it cannot be told of is refused.
     """
 
     @_abc_1.abstractmethod
@@ -89,7 +112,7 @@ class FactsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_facts_pb2.WriteFactsResponse, _abc.Awaitable[_facts_pb2.WriteFactsResponse]]:
         """Writes up to 1,000 facts, all or none. A fact observed before the stored one is skipped; one
         observed at the same instant with different content is refused, and so is one that would clear
-        a revocation.
+        a revocation, or by which somebody lifts or reviews what takes another person.
         """
 
     @_abc_1.abstractmethod
@@ -98,7 +121,9 @@ class FactsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _facts_pb2.ReadFactsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_facts_pb2.ReadFactsResponse, _abc.Awaitable[_facts_pb2.ReadFactsResponse]]:
-        """Reads up to 1,000 facts as they are stored."""
+        """Reads up to 1,000 facts as they are stored. Facts that are not of the caller's tenants are left
+        out as if they were not stored.
+        """
 
     @_abc_1.abstractmethod
     def DeleteFacts(
@@ -116,6 +141,8 @@ class FactsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _facts_pb2.ResolveConflictRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_facts_pb2.ResolveConflictResponse, _abc.Awaitable[_facts_pb2.ResolveConflictResponse]]:
-        """Declares, as a person, that what the facts now say of a recording's patient is right."""
+        """Declares, as a person, that what the facts now say of a recording's patient is right. For callers
+        with the power `resolve`.
+        """
 
 def add_FactsServiceServicer_to_server(servicer: FactsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

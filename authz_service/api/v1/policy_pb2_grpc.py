@@ -60,7 +60,8 @@ class PolicyServiceServicer:
 
     def ReloadPolicy(self, request, context):
         """Reads the bundle from disk, checks it, runs its cases, and puts it in force if all hold.
-        A bundle that fails leaves the last good one in force.
+        A bundle that fails leaves the last good one in force. It is every tenant's policy: refused to a
+        caller that is bound to tenants.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,7 +37,8 @@ class PolicyServiceStub:
     """Which policy is in force, since when, and how the latest attempt to replace it went."""
     ReloadPolicy: _grpc.UnaryUnaryMultiCallable[_policy_pb2.ReloadPolicyRequest, _policy_pb2.ReloadPolicyResponse]
     """Reads the bundle from disk, checks it, runs its cases, and puts it in force if all hold.
-    A bundle that fails leaves the last good one in force.
+    A bundle that fails leaves the last good one in force. It is every tenant's policy: refused to a
+    caller that is bound to tenants.
     """
 
 @_typing.type_check_only
@@ -49,7 +50,8 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
     """Which policy is in force, since when, and how the latest attempt to replace it went."""
     ReloadPolicy: _aio.UnaryUnaryMultiCallable[_policy_pb2.ReloadPolicyRequest, _policy_pb2.ReloadPolicyResponse]  # type: ignore[assignment]
     """Reads the bundle from disk, checks it, runs its cases, and puts it in force if all hold.
-    A bundle that fails leaves the last good one in force.
+    A bundle that fails leaves the last good one in force. It is every tenant's policy: refused to a
+    caller that is bound to tenants.
     """
 
 class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -70,7 +72,8 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_policy_pb2.ReloadPolicyResponse, _abc.Awaitable[_policy_pb2.ReloadPolicyResponse]]:
         """Reads the bundle from disk, checks it, runs its cases, and puts it in force if all hold.
-        A bundle that fails leaves the last good one in force.
+        A bundle that fails leaves the last good one in force. It is every tenant's policy: refused to a
+        caller that is bound to tenants.
         """
 
 def add_PolicyServiceServicer_to_server(servicer: PolicyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

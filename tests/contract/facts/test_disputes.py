@@ -10,7 +10,7 @@ import pytest
 from authz_service.facts.reader import Key
 from authz_service.facts.sql_reader import SqlReader
 from authz_service.facts.sql_registry import SqlRegistry
-from authz_service.operations.ports import Resolution
+from authz_service.operations.writes import Resolution
 from authz_service.pdp.entity_words import FactKind
 from authz_service.pdp.errors import NotFoundError, StateError
 from authz_service.pdp.facts import RecordingFacts, Standing

@@ -33,7 +33,7 @@ from authz_service.operations.records import CallContext, Record
 from authz_service.pdp import entities as e
 from authz_service.pdp import entity_words as w
 from authz_service.pdp.entities import Entity, Recording
-from authz_service.pdp.errors import StateError
+from authz_service.pdp.errors import InvalidRequestError, StateError
 from authz_service.pdp.facts import Fact, FactReference
 from authz_service.pdp.model import AccessRequest, Action, Effect, Instant, PurposeOfUse
 from authz_service.pdp.ruleset import Ruleset
@@ -258,7 +258,7 @@ class Clinic:
     async def _write_or_halve(self, facts: list[Fact[Any]]) -> None:
         try:
             await self._registry.write(facts, actor="ada")
-        except StateError:
+        except (StateError, InvalidRequestError):
             if len(facts) > 1:
                 await self._write_or_halve(facts[: len(facts) // 2])
                 await self._write_or_halve(facts[len(facts) // 2 :])

@@ -96,7 +96,14 @@ entities = st.one_of(
     st.builds(Relationship, ids, st.sampled_from(RelationshipKind), maybe, maybe),
     st.builds(Grant, ids, st.sampled_from(GrantKind), maybe, st.none() | recordings, maybe),
     st.builds(Consent, ids, people, st.sampled_from(ConsentScope), st.sampled_from(ConsentStatus)),
-    st.builds(Containment, ids, st.builds(ContainmentScope, tenant_id=tenants), lifted_at=started),
+    st.builds(
+        Containment,
+        ids,
+        st.just(ContainmentScope(tenant_id="uk")),
+        set_by=st.just("eve"),
+        lifted_by=st.just("zed"),
+        lifted_at=started,
+    ),
 )
 writes = st.lists(st.lists(entities, min_size=1, max_size=12), min_size=1, max_size=4)
 

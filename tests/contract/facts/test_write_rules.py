@@ -10,7 +10,7 @@ import pytest
 
 from authz_service.facts.sql_reader import SqlReader
 from authz_service.facts.sql_registry import SqlRegistry
-from authz_service.operations.ports import WriteOutcome
+from authz_service.operations.writes import WriteOutcome
 from authz_service.pdp.entities import (
     CompetenceReview,
     Consent,
@@ -163,6 +163,11 @@ async def test_an_older_unrevoked_fact_is_skipped_and_not_refused(registry: SqlR
     [
         pytest.param(Containment("k1", ContainmentScope()), "containment.scope", id="empty-scope"),
         pytest.param(
+            Containment("k1", ContainmentScope(audience=Audience.STAFF), lifted_at=STARTED),
+            "containment.lifted_by",
+            id="lifted-by-nobody",
+        ),
+        pytest.param(
             Tenant("uk", "UTC", 16, 11), "tenant.proxy_suspended_from_age", id="ages-reversed"
         ),
         pytest.param(GRANT.__class__("g", GrantKind.SHARE, reason="\ud800"), "grant", id="no-utf8"),
@@ -221,7 +226,12 @@ async def test_what_denies_is_not_deleted(registry: SqlRegistry, entity: Entity)
         pytest.param(GRANT, id="grant"),
         pytest.param(DELEGATION, id="delegation"),
         pytest.param(
-            Containment("k1", ContainmentScope(audience=Audience.EVERYONE), lifted_at=STARTED),
+            Containment(
+                "k1",
+                ContainmentScope(audience=Audience.EVERYONE),
+                lifted_by="eve",
+                lifted_at=STARTED,
+            ),
             id="lifted-containment",
         ),
         pytest.param(subject("ana"), id="subject"),

@@ -147,7 +147,7 @@ def test_an_event_has_these_bytes() -> None:
     assert line_encoder("0.1.0")([event]) == (
         b'{"format":1,"kind":"FACTS_WRITTEN","at":"2020-06-09T12:00:00.250000Z",'
         b'"request_id":"request-1","trace_id":null,"caller":"loopback","callers_revision":"cd","actor":"eve",'
-        b'"details":{"written":2,"ids":["a","b"],"digest":"ff"},"software":"0.1.0"}'
+        b'"actor_verified":false,"details":{"written":2,"ids":["a","b"],"digest":"ff"},"software":"0.1.0"}'
     )
 
 

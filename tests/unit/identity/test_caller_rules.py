@@ -1,60 +1,85 @@
-"""What a row lets its caller do."""
+"""What one caller may: each limit refuses for itself, and says no more than which it is."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
-from authz_service.pdp.errors import CallerNotAllowedError
-from tests.unit.identity.caller_files import GATEWAY, rule_in
+from authz_service.identity.caller_rules import MAY, CallerRule
+from authz_service.pdp.errors import CallerNotAllowedError, CallerRefusal
+
+EVERYTHING = CallerRule("loopback", None, None, None, None, None, MAY)
+NARROW = CallerRule(
+    "loopback",
+    frozenset({"CheckAccess"}),
+    frozenset({"uk"}),
+    frozenset({"VIEW"}),
+    frozenset({"TREAT"}),
+    {"consultation": "booking", "subject": None},
+    frozenset({"explain"}),
+)
+
+Ask = Callable[[CallerRule], Any]
+LIMITS: list[tuple[CallerRefusal, Ask]] = [
+    (CallerRefusal.RPC, lambda rule: rule.require_rpc("WriteFacts")),
+    (CallerRefusal.TENANT, lambda rule: rule.require("ca", "VIEW", "TREAT")),
+    (CallerRefusal.TENANT, lambda rule: rule.require(None, "VIEW", "TREAT")),
+    (CallerRefusal.TENANT, lambda rule: rule.require_every_tenant("reload the policy")),
+    (CallerRefusal.ACTION, lambda rule: rule.require("uk", "EXPORT", "TREAT")),
+    (CallerRefusal.PURPOSE, lambda rule: rule.require("uk", "VIEW", "HLEGAL")),
+    (CallerRefusal.KIND, lambda rule: rule.require_write("attendance")),
+    (CallerRefusal.SOURCE, lambda rule: rule.require_write("consultation", "media-server")),
+    (CallerRefusal.POWER, lambda rule: rule.require_power("resolve", "resolve a conflict")),
+    (CallerRefusal.POWER, lambda rule: rule.require_log()),
+]
 
 
-def row(rpcs: str = "*", tenants: str = "*", actions: str = "*", purposes: str = "*") -> str:
-    """Return the row of a service that asks."""
-    return f"{GATEWAY},{rpcs},{tenants},{actions},{purposes},,\n"
+@pytest.mark.parametrize(("refusal", "ask"), LIMITS)
+def test_a_limit_refuses_and_says_which_it_is(refusal: CallerRefusal, ask: Ask) -> None:
+    """What the file allows is for those who may read the file."""
+    with pytest.raises(CallerNotAllowedError) as error:
+        ask(NARROW)
+
+    assert error.value.refusal is refusal
+    assert str(error.value).endswith(f"; the callers file decides ({refusal.value})")
+    for held in ("uk", "booking", "VIEW,", "TREAT", "explain"):
+        assert held not in str(error.value)
+
+
+@pytest.mark.parametrize(("refusal", "ask"), LIMITS)
+def test_who_may_everything_is_refused_nothing(refusal: CallerRefusal, ask: Ask) -> None:
+    assert refusal in CallerRefusal
+    ask(EVERYTHING)
+
+
+@pytest.mark.parametrize("power", sorted(MAY))
+def test_a_power_is_had_by_its_name_and_by_no_other(power: str) -> None:
+    one, others = replace(NARROW, may=frozenset({power})), replace(NARROW, may=MAY - {power})
+
+    one.require_power(power, "do it")
+    with pytest.raises(CallerNotAllowedError, match="may not do it"):
+        others.require_power(power, "do it")
 
 
 @pytest.mark.parametrize(
-    ("rows", "question"),
+    ("rule", "kind", "source"),
     [
-        pytest.param(row(tenants="uk"), ("ca", "VIEW", "TREAT"), id="tenant"),
-        pytest.param(row(tenants="uk"), (None, "VIEW", "TREAT"), id="no-tenant"),
-        pytest.param(row(actions="LIST"), ("uk", "VIEW", "TREAT"), id="action"),
-        pytest.param(row(purposes="PATRQT"), ("uk", "VIEW", "TREAT"), id="purpose"),
+        pytest.param(NARROW, "consultation", "booking", id="bound"),
+        pytest.param(NARROW, "subject", None, id="any-source"),
+        pytest.param(NARROW, "attendance", None, id="not-written"),
+        pytest.param(EVERYTHING, "consultation", None, id="everything"),
     ],
 )
-def test_a_question_outside_the_row_is_refused(
-    rows: str, question: tuple[str | None, str, str]
+def test_the_source_of_a_fact_is_the_one_that_the_row_names(
+    rule: CallerRule, kind: str, source: str | None
 ) -> None:
-    with pytest.raises(CallerNotAllowedError):
-        rule_in(rows).require(*question)
+    assert rule.source_of(kind) == source
 
 
-def test_a_question_inside_the_row_is_not() -> None:
-    rule = rule_in(row("CheckAccess", "uk", "VIEW", "TREAT"))
-
-    rule.require("uk", "VIEW", "TREAT")
-    rule.require_rpc("CheckAccess")
-    with pytest.raises(CallerNotAllowedError, match="may not use WriteFacts"):
-        rule.require_rpc("WriteFacts")
-
-
-@pytest.mark.parametrize(
-    ("tenants", "may", "allowed"),
-    [
-        pytest.param("*", "read_log", True, id="may"),
-        pytest.param("*", "explain|contain", False, id="other-powers"),
-        pytest.param("*", "", False, id="none"),
-        pytest.param("uk", "read_log", False, id="bound-to-a-tenant"),
-    ],
-)
-def test_the_log_is_shown_to_who_may_read_it_and_is_bound_to_no_tenant(
-    tenants: str, may: str, *, allowed: bool
-) -> None:
-    """A log is not divided by tenant: who may see one tenant's decisions only may not see it."""
-    caller = rule_in(f"loopback,*,{tenants},*,*,*,{may}\n")
-
-    if allowed:
-        caller.require_log()
-    else:
-        with pytest.raises(CallerNotAllowedError, match="read the decision log"):
-            caller.require_log()
+def test_the_source_that_the_row_names_may_be_stated_or_left_out() -> None:
+    NARROW.require_write("consultation")
+    NARROW.require_write("consultation", "booking")
+    NARROW.require_write("subject", "anybody")

@@ -7,13 +7,9 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from authz_service.operations.ports import (
-    FactsQuestion,
-    LoadedPolicy,
-    Resolution,
-    WriteOutcome,
-)
+from authz_service.operations.ports import FactsQuestion, LoadedPolicy
 from authz_service.operations.records import CallContext, Record
+from authz_service.operations.writes import Resolution, Tenants, WriteOutcome
 from authz_service.pdp.entities import Entity
 from authz_service.pdp.errors import JournalUnavailableError, PolicyRefusedError
 from authz_service.pdp.facts import Fact, FactReference, Facts
@@ -168,14 +164,22 @@ class FakeRegistry:
 
     conflicting: tuple[str, ...] = ()
 
-    async def write(self, facts: Sequence[Fact[Entity]], *, actor: str) -> WriteOutcome:
+    async def write(
+        self, facts: Sequence[Fact[Entity]], *, actor: str, within: Tenants = None
+    ) -> WriteOutcome:
         return WriteOutcome(8, len(facts), 2, 1, self.conflicting)
 
-    async def delete(self, references: Sequence[FactReference], *, actor: str) -> WriteOutcome:
+    async def delete(
+        self, references: Sequence[FactReference], *, actor: str, within: Tenants = None
+    ) -> WriteOutcome:
         return WriteOutcome(9, len(references))
 
-    async def read(self, references: Sequence[FactReference]) -> tuple[Sequence[Fact[Entity]], int]:
+    async def read(
+        self, references: Sequence[FactReference], *, within: Tenants = None
+    ) -> tuple[Sequence[Fact[Entity]], int]:
         return (), 9
 
-    async def resolve(self, recording_id: str, *, actor: str, reason: str) -> Resolution:
+    async def resolve(
+        self, recording_id: str, *, actor: str, reason: str, within: Tenants = None
+    ) -> Resolution:
         return Resolution(10, "ana")

@@ -37,6 +37,7 @@ class Counted:
     handled: list[str] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     refusals: list[str] = field(default_factory=list)
+    callers: list[str] = field(default_factory=list)
 
     def rpc(self, service: str, method: str) -> Counted:
         return self
@@ -50,6 +51,7 @@ class Counted:
 
     def refused(self, refusal: errors.CallerRefusal, context: CallContext, rpc: str) -> None:
         self.refusals.append(refusal.value)
+        self.callers.append(context.caller)
 
 
 class Servicer:
@@ -158,6 +160,34 @@ async def test_an_error_becomes_the_status_of_the_contract(
     assert (failure.domain, failure.request_id) == ("authz_service.api.v1", "made")
     assert failure.fields == (("a.b",) if reason == "INVALID_REQUEST" else ())
     assert counted.handled == [code]
+
+
+@pytest.mark.parametrize(
+    ("caller", "noted"),
+    [
+        pytest.param("spiffe://example.org/booking", "spiffe://example.org/booking", id="known"),
+        pytest.param("", "", id="none"),
+        pytest.param("spiffe://example.org/a\n2020 forged=1", "", id="newline"),
+        pytest.param("spiffe://example.org/\x1b[2J", "", id="terminal"),
+        pytest.param("spiffe://example.org/" + "a" * 2048, "", id="long"),
+        pytest.param("spiffe://example.org/caf\u00e9", "", id="no-ascii"),
+    ],
+)
+async def test_a_caller_that_nobody_knows_is_named_only_where_it_can_be_a_caller(
+    caller: str, noted: str
+) -> None:
+    """What a stranger sends in place of an id goes into no line and no record."""
+    counted = Counted()
+    unknown = errors.CallerUnauthenticatedError("no row", errors.CallerRefusal.UNKNOWN, caller)
+
+    failure = await failed(raising(unknown), counted)
+
+    assert (failure.code, counted.refusals, counted.callers) == (
+        "UNAUTHENTICATED",
+        ["unknown"],
+        [noted],
+    )
+    assert failure.message == "no row"
 
 
 async def test_a_bug_says_nothing_of_itself_and_is_logged() -> None:

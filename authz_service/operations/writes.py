@@ -1,0 +1,38 @@
+"""What those who write to the registry are bound to, and what they are answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Tenants = frozenset[str] | None
+"""The tenants to which a caller is bound; None where it is bound to none."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOutcome:
+    """What became of a write.
+
+    Attributes:
+        revision: The registry's revision afterwards.
+        written: How many facts were written or deleted.
+        skipped: How many were left out because a later observation is stored.
+        unchanged: How many were stored already, word for word.
+        conflicting: Recordings among those touched whose facts disagree afterwards.
+        conflicting_elsewhere: The same, of tenants to which whoever writes is not bound: for the
+            record, and not for the answer.
+    """
+
+    revision: int
+    written: int = 0
+    skipped: int = 0
+    unchanged: int = 0
+    conflicting: tuple[str, ...] = ()
+    conflicting_elsewhere: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What became of a resolved conflict: the revision, and whose recording it is now."""
+
+    revision: int
+    patient_id: str
