@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from importlib.metadata import version
 
+from authz_service.addresses import ADDRESS_ERRORS, guard_of, open_health, watch_addresses
 from authz_service.audit.files import Files
 from authz_service.audit.journal import FileJournal, JournalOptions
 from authz_service.audit.opening import open_journal
@@ -14,15 +15,16 @@ from authz_service.audit.store.shipper import Shipper
 from authz_service.audit.store.shipper_options import ShipperOptions
 from authz_service.audit.store.sql_decision_log import SqlDecisionLog, decision_log_at
 from authz_service.clocks import SystemClock, clock_of
-from authz_service.console.http import Console, ConsoleAddressError
-from authz_service.entrance import Entrance, servable
+from authz_service.console.guard import Guard
+from authz_service.console.health_address import HealthAddress
+from authz_service.console.http import Console
+from authz_service.entrance import Entrance
 from authz_service.facts.cache import FactsCache
 from authz_service.facts.listing import CandidateLists
 from authz_service.facts.opening import cache_over, lists_over
 from authz_service.facts.schema_version import migrate
 from authz_service.facts.sql_reader import SqlReader
 from authz_service.facts.sql_registry import SqlRegistry
-from authz_service.identity.callers import ActiveCallers
 from authz_service.identity.tls_files import TlsFilesError
 from authz_service.operations.active_policy import ActivePolicy
 from authz_service.operations.all_operations import Operations, Plugs, operations_with
@@ -50,12 +52,11 @@ from authz_service.telemetry.decision_lines import DecisionLines
 from authz_service.telemetry.gauges import watch_cache, watch_shipping
 from authz_service.telemetry.logs import is_readable
 from authz_service.telemetry.metrics import CONTENT_TYPE, Metrics
-from authz_service.watched_callers import WatchedCallers, callers_file_of
 
 SOFTWARE = f"authz-service/{version('authz-service')}"
 """The program, as records name it."""
 
-_REFUSALS = (AuthzError, TlsFilesError, ListenError, ConsoleAddressError, OSError)
+_REFUSALS = (AuthzError, TlsFilesError, ListenError, *ADDRESS_ERRORS, OSError)
 
 
 class StartError(Exception):
@@ -97,7 +98,6 @@ class Service:
         self._policy = ActivePolicy(self._clock)
         self._reload: ReloadPolicy | None = None
         self._entrance: Entrance | None = None
-        self._callers: WatchedCallers | None = None
         self._shipper = Shipper(
             settings.decisions_url,
             self._clock,
@@ -133,8 +133,6 @@ class Service:
         """Read the bundle again, look at callers and certificates, as SIGHUP asks."""
         if self._entrance is not None:
             self._entrance.look_soon()
-        if self._callers is not None:
-            self._callers.look_soon()
         if self._reload is not None:
             self._background.do(self._reload(ReloadOrder("signal")))
 
@@ -145,18 +143,14 @@ class Service:
 
     async def _start(self) -> None:
         """Open and serve, in the order in which each needs the one before."""
-        settings = self._settings
-        files, callers_file = servable(settings), callers_file_of(settings)
-        active_callers = ActiveCallers(await asyncio.to_thread(callers_file.read))
-        entrance = self._entrance = Entrance(active_callers, files, self._metrics)
-        entrance.start()
+        entrance = self._entrance = Entrance(self._settings, self._metrics, self._clock)
         self._closing.push_async_callback(entrance.close)
-        journal = await self._open_journal()
-        self._callers = callers = WatchedCallers(
-            callers_file, active_callers, journal=journal, clock=self._clock, metrics=self._metrics
+        guard = guard_of(self._settings)
+        probed = await open_health(
+            self._settings, self._health.servicer, lambda: self._health.serving, self._closing
         )
-        self._closing.push_async_callback(callers.close)
-        await callers.start()
+        journal = await self._open_journal()
+        await entrance.watch(journal)
         reload_policy = await self._load_policy(journal)
         registry, facts, candidates = await self._open_facts()
         decisions = self._open_decisions(journal)
@@ -186,7 +180,8 @@ class Service:
         )
         if membership is not None:
             await membership.admitted(reload_policy, self._policy)
-        await self._listen(operations, entrance, callers, journal)
+        await self._show(guard, probed, entrance)
+        await self._listen(operations, entrance, journal)
 
     async def _open_journal(self) -> FileJournal:
         """Open the journal; a torn end is mended, damage is not."""
@@ -257,27 +252,24 @@ class Service:
             watch_shipping(self._metrics, self._shipper.status)
         return decisions
 
-    async def _listen(
-        self,
-        operations: Operations,
-        entrance: Entrance,
-        callers: WatchedCallers,
-        journal: FileJournal,
-    ) -> None:
-        """Serve HTTP, then gRPC: who can ask can be watched."""
+    async def _show(self, guard: Guard, probed: HealthAddress | None, entrance: Entrance) -> None:
+        """Serve HTTP, before gRPC: who can ask can be watched."""
         console = Console(
             self._settings.http_listen,
             metrics=self._metrics.render,
             content_type=CONTENT_TYPE,
             health=lambda: self._health.reasons,
-            details=lambda: {
-                "shipping": self._shipper.status().plain(),
-                "callers": callers.standing(),
-                **entrance.details(),
-            },
+            details=lambda: {"shipping": self._shipper.status().plain(), **entrance.details()},
+            guard=guard,
         )
+        watch_addresses(self._metrics, console, probed)
         self.http_port = await console.start()
         self._closing.push_async_callback(console.close)
+
+    async def _listen(
+        self, operations: Operations, entrance: Entrance, journal: FileJournal
+    ) -> None:
+        """Serve gRPC."""
         refusals = Refusals(self._metrics, journal, self._clock)
         self._closing.push_async_callback(refusals.finish, self._settings.drain_seconds)
         server = GrpcServer(

@@ -18,56 +18,76 @@ from authz_service.identity.tls_files import (
     tls_files_of,
     tls_identity_of,
 )
+from authz_service.operations.ports import Clock, Journal
 from authz_service.server.admission import Admission, LoopbackAdmission
 from authz_service.server.certificate_admission import CertificateAdmission
 from authz_service.server.listen import require_servable
 from authz_service.server.tls import ServedTls
 from authz_service.settings import Settings
 from authz_service.telemetry.metrics import Metrics
+from authz_service.watched_callers import WatchedCallers, callers_file_of
 
 log = structlog.get_logger(__name__)
 
 
 class Entrance:
-    """Lets callers in over certificates. For one event loop.
+    """Lets in the callers of a file, over certificates or loopback. For one event loop.
 
     Attributes:
         admission: Tells callers apart.
         credentials: What the port is served with; None for plaintext.
     """
 
-    def __init__(self, callers: ActiveCallers, files: TlsFiles | None, metrics: Metrics) -> None:
-        """Let in *callers* over *files*; over loopback where there are none.
+    def __init__(self, settings: Settings, metrics: Metrics, clock: Clock) -> None:
+        """Read what *settings* name; nothing is watched before `watch`.
 
         Raises:
-            TlsFilesError: The files cannot be served with.
+            CallersRefusedError: The callers file is defective, or has no row for who calls.
+            ListenError: It cannot be served where and how the settings say.
+            TlsFilesError: The files for TLS cannot be served with.
         """
-        self.admission: Admission = LoopbackAdmission(callers)
+        files, self._file = servable(settings), callers_file_of(settings)
+        self._metrics, self._clock = metrics, clock
+        self._active = ActiveCallers(self._file.read())
+        self._callers: WatchedCallers | None = None
+        self._watched: list[FileWatch | WatchedCallers] = []
+        self.admission: Admission = LoopbackAdmission(self._active)
         self.credentials: grpc.ServerCredentials | None = None
         self._certificates = None
         if files is not None:
-            self._certificates = served = _Certificates(files, callers)
+            self._certificates = served = _Certificates(files, self._active)
             self.admission, self.credentials = served.admission, served.tls.credentials
             served.show(metrics)
 
-    def start(self) -> None:
-        """Look after the files from now on."""
+    async def watch(self, journal: Journal) -> None:
+        """Look after the files from now on; *journal* records who comes into force.
+
+        Raises:
+            JournalUnavailableError: Who is in force now could not be recorded.
+        """
         if self._certificates is not None:
             self._certificates.watch.start(self._certificates.known)
+            self._watched.append(self._certificates.watch)
+        self._callers = WatchedCallers(
+            self._file, self._active, journal=journal, clock=self._clock, metrics=self._metrics
+        )
+        self._watched.append(self._callers)
+        await self._callers.start()
 
     def look_soon(self) -> None:
         """Look at the files at once, as SIGHUP asks."""
-        if self._certificates is not None:
-            self._certificates.watch.look_soon()
+        for watched in self._watched:
+            watched.look_soon()
 
     async def close(self) -> None:
         """Look after nothing any more."""
-        if self._certificates is not None:
-            await self._certificates.watch.close()
+        for watched in self._watched:
+            await watched.close()
 
     def details(self) -> dict[str, Any]:
-        """Return how it is with the certificates, for ``/healthz``; nothing on loopback."""
-        return {} if self._certificates is None else {"tls": self._certificates.details()}
+        """Return how it is with callers and certificates, for ``/healthz``."""
+        told = {} if self._certificates is None else {"tls": self._certificates.details()}
+        return told if self._callers is None else {**told, "callers": self._callers.standing()}
 
 
 class _Certificates:
@@ -140,7 +160,6 @@ def servable(settings: Settings) -> TlsFiles | None:
     files = tls_files_of(settings.tls_cert, settings.tls_key, settings.client_ca)
     require_servable(
         settings.listen,
-        settings.http_listen,
         with_tls=files is not None,
         insecure_loopback=settings.insecure_loopback,
     )

@@ -7,15 +7,20 @@ import contextlib
 import socket
 from typing import Any
 
+from authz_service.addresses import ADDRESS_ERRORS, guard_of, open_health, watch_addresses
 from authz_service.app import StartError
 from authz_service.audit.directory import WriterLock, make_directory
 from authz_service.audit.files import LocalFiles
-from authz_service.console.http import Console, ConsoleAddressError
+from authz_service.console.guard import Guard
+from authz_service.console.health_address import HealthAddress
+from authz_service.console.http import Console
 from authz_service.entrance import servable
 from authz_service.facts.schema_version import migrate
 from authz_service.identity.tls_files import TlsFilesError
 from authz_service.pdp import errors
 from authz_service.policy.bundle import read_files
+from authz_service.server.grpc_server import SERVICES
+from authz_service.server.health import HealthServicer
 from authz_service.server.listen import ListenError
 from authz_service.settings import Settings
 from authz_service.supervision.journals import warn_of_others, worker_journal
@@ -38,7 +43,7 @@ _KINDS: dict[str, type[Exception]] = {
         errors.PolicyNotReadyError,
         TlsFilesError,
         ListenError,
-        ConsoleAddressError,
+        *ADDRESS_ERRORS,
     )
 }
 """What a worker may be unable to start for, by name; any other is told as it is."""
@@ -87,7 +92,7 @@ class Parent:
                 errors.AuthzError,
                 TlsFilesError,
                 ListenError,
-                ConsoleAddressError,
+                *ADDRESS_ERRORS,
                 OSError,
             ) as error:
                 await self._closing.aclose()
@@ -108,7 +113,9 @@ class Parent:
         """Reserve, show, start."""
         settings = self._settings
         servable(settings)
+        guard = guard_of(settings)
         self._require_ports()
+        probed = await self._open_health()
         make_directory(LocalFiles(), settings.journal_dir)
         lock = WriterLock.take(settings.journal_dir)
         self._closing.callback(lock.release)
@@ -117,21 +124,35 @@ class Parent:
         self._closing.callback(reserved.close)
         self.port = _port_of(reserved)
         await asyncio.to_thread(migrate, settings.registry_url)
-        await self._show()
+        await self._show(guard, probed)
         await self._supervisor.start(settings.workers)
 
-    async def _show(self) -> None:
+    async def _open_health(self) -> HealthAddress | None:
+        """Answer probes for all workers."""
+        servicer = HealthServicer(SERVICES)
+        following = asyncio.create_task(servicer.follow(self._is_serving))
+        self._closing.callback(following.cancel)
+        return await open_health(self._settings, servicer, self._is_serving, self._closing)
+
+    async def _show(self, guard: Guard, probed: HealthAddress | None) -> None:
         """Serve HTTP for all workers."""
+        metrics = ParentMetrics(self._supervisor)
         console = Console(
             self._settings.http_listen,
-            metrics=ParentMetrics(self._supervisor).render,
+            metrics=metrics.render,
             content_type=CONTENT_TYPE,
             health=self._reasons,
-            serving=lambda: self._supervisor.is_serving and not self._is_draining,
+            serving=self._is_serving,
             pages={"/workers": self._supervisor.overview},
+            guard=guard,
         )
+        watch_addresses(metrics, console, probed)
         self.http_port = await console.start()
         self._closing.push_async_callback(console.close)
+
+    def _is_serving(self) -> bool:
+        """Whether a worker can answer questions."""
+        return self._supervisor.is_serving and not self._is_draining
 
     def _reasons(self) -> dict[str, str]:
         """Return what stands in the way of serving, of all or of one worker."""
@@ -156,6 +177,7 @@ class Parent:
         own = {
             "listen": f"{settings.listen.rpartition(':')[0]}:{self.port}",
             "http_listen": f"{host}:{int(http_port) + number if int(http_port) else 0}",
+            "health_listen": None,
             "journal_dir": worker_journal(settings.journal_dir, number),
         }
         return settings.model_copy(update=own).model_dump(mode="json")

@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 import grpc
 
+from authz_service.cli.addresses import reachable
 from authz_service.cli.client_tls import ClientTls, chosen_tls, contents_of
 
 Stub = TypeVar("Stub")
 
 _OPTIONS = (("grpc.enable_http_proxy", 0), ("grpc.max_receive_message_length", 64 << 20))
-_HERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  # what listens everywhere listens here
 
 
 class Connection:
@@ -62,21 +62,22 @@ def new_request_id() -> str:
 
 
 @contextmanager
-def connected(address: str, timeout_seconds: float) -> Iterator[Connection]:
+def connected(
+    address: str, timeout_seconds: float, *, in_plaintext: bool = False
+) -> Iterator[Connection]:
     """Lend a connection to the service at *address*, with the certificate that was chosen.
+
+    Args:
+        address: Where.
+        timeout_seconds: How long a call may take.
+        in_plaintext: Whether it is asked without a certificate, though one was chosen.
 
     Raises:
         CommandError: Some of the certificate's files are missing.
     """
-    tls = chosen_tls()
+    tls = None if in_plaintext else chosen_tls()
     with _channel(reachable(address), tls) as channel:
         yield Connection(address, channel, timeout_seconds, tls)
-
-
-def reachable(address: str) -> str:
-    """Return where a service that listens at *address* can be asked, on this machine."""
-    host, _, port = address.rpartition(":")
-    return f"{_HERE.get(host.strip('[]'), host)}:{port}"
 
 
 def _channel(address: str, tls: ClientTls | None) -> grpc.Channel:

@@ -96,14 +96,19 @@ def _option(field: str) -> Any:
     ]
 
 
+def given_tls(environment: Mapping[str, str] | None = None) -> ClientTls:
+    """Return what the running verb was given, or what the environment says; some may be missing."""
+    present = os.environ if environment is None else environment
+    return _CHOSEN.get() or ClientTls(*(present.get(name, "") for name in VARIABLES))
+
+
 def chosen_tls(environment: Mapping[str, str] | None = None) -> ClientTls | None:
     """Return what the running verb was given, or what the environment says; None for plaintext.
 
     Raises:
         CommandError: Some of what belongs together is missing.
     """
-    present = os.environ if environment is None else environment
-    chosen = _CHOSEN.get() or ClientTls(*(present.get(name, "") for name in VARIABLES))
+    chosen = given_tls(environment)
     files = chosen[:3]
     if all(files):
         return chosen

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import math
 import re
@@ -10,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from authz_service.cli.failures import CommandError
+from authz_service.cli.http_client import NOTHING, Credentials, SilenceError, fetch, target_of
 from authz_service.cli.status_callers import callers_together
 from authz_service.cli.status_shipping import shipping_together
 
@@ -67,16 +66,26 @@ class ConsoleReading:
         return None if value is None or math.isnan(value) else int(value)
 
 
-def read_console(address: str, timeout_seconds: float) -> ConsoleReading:
-    """Return what the service says at *address*, ``host:port``; never raises for its silence."""
+def read_console(
+    address: str, timeout_seconds: float, shown: Credentials = NOTHING
+) -> ConsoleReading:
+    """Return what the service says at *address* to who shows *shown*; never raises for its silence.
+
+    Args:
+        address: ``host:port``, or with a scheme before it.
+        timeout_seconds: How long to wait.
+        shown: What is shown to the service.
+    """
     try:
-        health = json.loads(_get(address, "/healthz", timeout_seconds))
-        metrics = metrics_in(_get(address, "/metrics", timeout_seconds).decode())
+        health = json.loads(fetch(address, "/healthz", timeout_seconds, shown))
+        metrics = metrics_in(fetch(address, "/metrics", timeout_seconds, shown).decode())
         reasons = {str(part): str(why) for part, why in health["reasons"].items()}
-    except (OSError, http.client.HTTPException, CommandError):
-        return ConsoleReading(silence=f"nothing answers at http://{address}")
+    except SilenceError as silence:
+        return ConsoleReading(silence=str(silence))
     except (ValueError, LookupError, TypeError, AttributeError):
-        return ConsoleReading(silence=f"what answers at http://{address} is not this service")
+        return ConsoleReading(
+            silence=f"what answers at {target_of(address).url} is not this service"
+        )
     shipping, callers = health.get("shipping"), health.get("callers")
     reading = ConsoleReading(
         reasons,
@@ -86,18 +95,20 @@ def read_console(address: str, timeout_seconds: float) -> ConsoleReading:
     )
     if "authz_workers" not in metrics:
         return reading
-    return _with_workers(address, timeout_seconds, reading)
+    return _with_workers(address, timeout_seconds, reading, shown)
 
 
-def _with_workers(address: str, timeout_seconds: float, parent: ConsoleReading) -> ConsoleReading:
+def _with_workers(
+    address: str, timeout_seconds: float, parent: ConsoleReading, shown: Credentials
+) -> ConsoleReading:
     """Return what *parent* says together with what its workers say of themselves."""
     host = address.rpartition(":")[0]
     workers, readings = [], []
     try:
-        for plain in json.loads(_get(address, "/workers", timeout_seconds))["workers"]:
+        for plain in json.loads(fetch(address, "/workers", timeout_seconds, shown))["workers"]:
             at = f"{host}:{plain['http_port']}" if plain["http_port"] else ""
             nothing = ConsoleReading(silence="it does not serve yet")
-            reading = read_console(at, timeout_seconds) if at else nothing
+            reading = read_console(at, timeout_seconds, shown) if at else nothing
             readings.append(reading)
             workers.append(
                 WorkerReading(
@@ -110,8 +121,10 @@ def _with_workers(address: str, timeout_seconds: float, parent: ConsoleReading) 
                     reading.silence,
                 )
             )
-    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
-        return ConsoleReading(silence=f"what answers at http://{address} does not name its workers")
+    except (SilenceError, ValueError, LookupError, TypeError):
+        return ConsoleReading(
+            silence=f"what answers at {target_of(address).url} does not name its workers"
+        )
     metrics = together([reading.metrics for reading in readings if not reading.silence])
     by_number = {worker.number: told for worker, told in zip(workers, readings, strict=True)}
     return ConsoleReading(
@@ -145,21 +158,3 @@ def metrics_in(text: str) -> dict[str, float]:
         except ValueError:
             continue
     return sums
-
-
-def _get(address: str, path: str, timeout_seconds: float) -> bytes:
-    """Return what stands at *path*, whatever the status says.
-
-    Raises:
-        CommandError: *address* has no port.
-        OSError: Nothing answers.
-    """
-    host, _, port = address.rpartition(":")
-    if not port.isdecimal():
-        raise CommandError(f"{address} is not an address and a port")
-    connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=timeout_seconds)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().read()
-    finally:
-        connection.close()

@@ -7,6 +7,7 @@ from authz_service.audit.store.failures import StoreFailureError
 from authz_service.audit.store.schema_version import SchemaState, schema_state
 from authz_service.cli.console_client import read_console
 from authz_service.cli.doctor_finding import Finding, bad, fine, odd
+from authz_service.cli.http_client import shown_by
 from authz_service.cli.status_shipping import shipping_fields
 from authz_service.settings import Settings
 
@@ -50,7 +51,7 @@ def _soundness(where: str, schema: SchemaState) -> Finding:
 
 def _shipping(where: str, settings: Settings) -> Finding | None:
     """Return what a running service has to say against the store; None for nothing."""
-    shipping = read_console(settings.http_listen, _LOOK_SECONDS).shipping
+    shipping = read_console(settings.http_listen, _LOOK_SECONDS, shown_by(settings)).shipping
     if not shipping or shipping.get("off"):
         return None
     said = "; ".join(" ".join(filter(None, field)) for field in shipping_fields(shipping)[1:])

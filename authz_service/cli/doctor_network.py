@@ -10,7 +10,10 @@ from authz_service.cli.doctor_finding import Finding, bad, fine, odd
 from authz_service.cli.every_rpc import EVERY_RPC
 from authz_service.cli.failures import located
 from authz_service.cli.healthcheck import status_or_silence
+from authz_service.cli.http_client import shown_by
 from authz_service.cli.wording import counted
+from authz_service.console.guard import GuardError, GuardFiles, require_files
+from authz_service.console.tokens import TokenFileError, read_tokens
 from authz_service.identity.callers_file import read_callers
 from authz_service.pdp.errors import CallersRefusedError
 from authz_service.settings import Settings
@@ -51,20 +54,41 @@ def _who_answers(name: str, address: str, *, with_tls: bool) -> Finding:
 
 
 def http_address(settings: Settings) -> Finding:
-    """Look whether HTTP can be served, or is."""
+    """Look whether HTTP can be served, with what protects it, or is."""
     name, address = "HTTP address", settings.http_listen
-    wrong = _not_servable(name, address, "AUTHZ_HTTP_LISTEN")
-    if wrong is not None:
-        return wrong
+    files = GuardFiles(settings.http_token_file, settings.tls_cert, settings.tls_key)
+    try:
+        require_files(address, files)
+        if files.token is not None:
+            read_tokens(files.token)
+    except (GuardError, TokenFileError) as wrong:
+        return bad(name, str(wrong), "authz serve would not start; mend what it names")
     if _is_free(address):
-        return fine(name, f"{address} is free")
-    if read_console(address, _TIMEOUT_SECONDS).silence:
+        return fine(name, f"{address} is free{_asked(settings)}")
+    silence = read_console(address, _TIMEOUT_SECONDS, shown_by(settings)).silence
+    if silence:
         return bad(
             name,
-            f"{address} is taken, and not by this service",
+            f"{address} is taken, and not by this service: {silence}",
             "set AUTHZ_HTTP_LISTEN to another port",
         )
-    return fine(name, f"this service answers at {address}")
+    return fine(name, f"this service answers at {address}{_asked(settings)}")
+
+
+def health_address(settings: Settings) -> Finding:
+    """Look whether probes can be answered, or are."""
+    name, address = "health address", settings.health_listen
+    if address is None:
+        return fine(name, "none is set; probes ask the gRPC address")
+    if _is_free(address):
+        return fine(name, f"{address} is free; it is plaintext, so let nobody but probes reach it")
+    health, silence = status_or_silence(address, _TIMEOUT_SECONDS, in_plaintext=True)
+    if silence:
+        todo = "set AUTHZ_HEALTH_LISTEN to another port"
+        return bad(name, f"{address} is taken, and not by this service", todo)
+    if health != "SERVING":
+        return odd(name, f"this service is at {address} and says {health}", "see: authz status")
+    return fine(name, f"this service is SERVING at {address}")
 
 
 def worker_addresses(settings: Settings) -> Finding:
@@ -82,7 +106,8 @@ def worker_addresses(settings: Settings) -> Finding:
     taken = [
         address
         for address in addresses
-        if not _is_free(address) and read_console(address, _TIMEOUT_SECONDS).silence
+        if not _is_free(address)
+        and read_console(address, _TIMEOUT_SECONDS, shown_by(settings)).silence
     ]
     if taken:
         what = f"{', '.join(taken)} taken, and not by this service"
@@ -102,6 +127,11 @@ def callers(settings: Settings) -> Finding:
         todo = "mend it, see authz policy callers, or name another file: AUTHZ_CALLERS_FILE"
         return bad("callers", what, todo)
     return fine("callers", f"{path} has {counted(len(rules), 'caller')}")
+
+
+def _asked(settings: Settings) -> str:
+    """Return whether a token is asked for, in words."""
+    return "" if settings.http_token_file is None else ", and asks for a token"
 
 
 def _not_servable(name: str, address: str, setting: str) -> Finding | None:

@@ -11,6 +11,7 @@ from authz_service.cli.doctor_journal import journal
 from authz_service.cli.doctor_network import (
     callers,
     grpc_address,
+    health_address,
     http_address,
     worker_addresses,
 )
@@ -28,6 +29,7 @@ Look = Callable[[Settings], Finding]
 _LOOKS: tuple[tuple[str, Look], ...] = (
     ("gRPC address", grpc_address),
     ("HTTP address", http_address),
+    ("health address", health_address),
     ("workers", worker_addresses),
     ("registry", registry),
     ("journal", journal),

@@ -9,6 +9,7 @@ from authz_service.cli.doctor_finding import Finding, bad, fine, odd
 from authz_service.cli.doctor_journal import existing
 from authz_service.cli.failures import located
 from authz_service.cli.healthcheck import status_or_silence
+from authz_service.cli.http_client import shown_by
 from authz_service.cli.wording import counted
 from authz_service.clocks import SystemClock
 from authz_service.facts.database import parsed
@@ -77,7 +78,8 @@ def policy(settings: Settings) -> Finding:
 def _no_registry(where: str, settings: Settings) -> Finding:
     """Return that there is no registry: none yet, or another than that of a service here."""
     answers = not status_or_silence(settings.listen, _LOOK_SECONDS)[1]
-    if not answers and read_console(settings.http_listen, _LOOK_SECONDS).silence:
+    console = read_console(settings.http_listen, _LOOK_SECONDS, shown_by(settings))
+    if not answers and console.silence:
         todo = "load facts: authz facts import; or start: authz serve --insecure-loopback"
         return odd("registry", f"{where}: there is none yet", todo)
     what = f"{where}: there is none, though a service answers here"

@@ -163,7 +163,8 @@ def located(problem: errors.PolicyProblem) -> str:
 
 _ADDRESS_ERRORS = (
     ("authz_service.server.listen", "ListenError"),
-    ("authz_service.console.http", "ConsoleAddressError"),
+    ("authz_service.console.listener", "ConsoleAddressError"),
+    ("authz_service.console.guard", "GuardError"),
 )
 
 

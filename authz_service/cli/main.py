@@ -6,7 +6,7 @@ import io
 import os
 import sys
 
-from authz_service.cli.addresses import DEFAULT_ADDRESS, PROBE_TIMEOUT
+from authz_service.cli.addresses import DEFAULT_ADDRESS, PROBE_TIMEOUT, reachable
 
 _PROBE = ["healthcheck"]
 
@@ -26,6 +26,8 @@ def main() -> None:
 
 def _shows_certificates() -> bool:
     """Whether the probe has a certificate to show, which the verb itself knows how to."""
+    if os.environ.get("AUTHZ_HEALTH_LISTEN"):
+        return False
     return any(name in os.environ for name in ("AUTHZ_SERVER_CA", "AUTHZ_CLIENT_CERT"))
 
 
@@ -33,4 +35,5 @@ def _is_serving() -> bool:
     """Whether the service is SERVING, by the shortest way; where not, the verb itself says why."""
     from authz_service.cli.health_probe import is_serving  # noqa: PLC0415  # for a probe alone
 
-    return is_serving(os.environ.get("AUTHZ_LISTEN") or DEFAULT_ADDRESS, PROBE_TIMEOUT)
+    address = os.environ.get("AUTHZ_HEALTH_LISTEN") or os.environ.get("AUTHZ_LISTEN")
+    return is_serving(reachable(address or DEFAULT_ADDRESS), PROBE_TIMEOUT)

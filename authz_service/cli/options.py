@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
@@ -45,6 +46,28 @@ def require_address(address: str) -> str:
     raise typer.BadParameter(f"{address!r} is not a host and a port, as in 127.0.0.1:50051")
 
 
+def require_address_if_any(address: str | None) -> str | None:
+    """Return *address*, if it is a host and a port, or nothing.
+
+    Raises:
+        BadParameter: It is something else.
+    """
+    return require_address(address) if address else None
+
+
+def require_http_address(address: str) -> str:
+    """Return *address*, if it is a host and a port, maybe after ``http://`` or ``https://``.
+
+    Raises:
+        BadParameter: It is not.
+    """
+    scheme, _, rest = address.rpartition("://")
+    if scheme not in {"", "http", "https"}:
+        raise typer.BadParameter(f"{address!r} begins neither with http:// nor with https://")
+    require_address(rest.removesuffix("/"))
+    return address.removesuffix("/")
+
+
 def _remember(context: typer.Context, chosen: Format) -> Format:
     """Keep the chosen form at the root, where failures are reported."""
     context.find_root().obj = chosen.value
@@ -74,6 +97,15 @@ AddressOption = Annotated[
 TimeoutOption = Annotated[
     float,
     typer.Option("--timeout", metavar="SECONDS", min=0.01, max=600, help="How long to wait."),
+]
+HttpTokenOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--http-token-file",
+        metavar="FILE",
+        envvar="AUTHZ_HTTP_TOKEN_FILE",
+        help="The token for the HTTP address: the first line.",
+    ),
 ]
 ActorOption = Annotated[
     str,

@@ -10,6 +10,8 @@ EXAMPLES = """Examples:
 
 authz serve --insecure-loopback
 
+authz serve --tls-cert server.crt --tls-key server.key --client-ca ca.crt --listen 0.0.0.0:50051
+
 authz serve --insecure-loopback --listen 127.0.0.1:6000 --registry-url sqlite:///var/demo/registry.db
 """
 
@@ -35,6 +37,24 @@ def serve(  # noqa: PLR0913  # one flag for each setting
             envvar="AUTHZ_HTTP_LISTEN",
             help="Serve /metrics and /healthz here; worker n: n ports on.",
             show_default="127.0.0.1:9464",
+        ),
+    ] = None,
+    http_token_file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            envvar="AUTHZ_HTTP_TOKEN_FILE",
+            help="Ask for a bearer token of this file there; needed off loopback.",
+            show_default="none",
+        ),
+    ] = None,
+    health_listen: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            envvar="AUTHZ_HEALTH_LISTEN",
+            help="Answer probes here, in plaintext.",
+            show_default="nowhere",
         ),
     ] = None,
     registry_url: Annotated[
@@ -229,6 +249,8 @@ def serve(  # noqa: PLR0913  # one flag for each setting
         {
             "listen": listen,
             "http_listen": http_listen,
+            "http_token_file": http_token_file,
+            "health_listen": health_listen,
             "registry_url": registry_url,
             "journal_dir": journal_dir,
             "decisions_url": decisions_url,

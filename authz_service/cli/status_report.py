@@ -11,6 +11,7 @@ from authz_service.cli.codes import ExitCode
 from authz_service.cli.console_client import ConsoleReading, WorkerReading, read_console
 from authz_service.cli.failures import CommandError
 from authz_service.cli.healthcheck import status_or_silence
+from authz_service.cli.http_client import Credentials
 from authz_service.cli.options import Format
 from authz_service.cli.output import print_fields, print_json, print_line
 from authz_service.cli.remote_policy import active_policy, policy_fields
@@ -52,10 +53,11 @@ class Overview:
 
 
 def report_status(
-    address: str, http_address: str, timeout_seconds: float, form: Format
+    address: str, http_address: str, timeout_seconds: float, form: Format, *, shown: Credentials
 ) -> ExitCode:
     """Print one screen about the service at *address*; return the exit code."""
-    overview = _overview(address, http_address, timeout_seconds)
+    console = read_console(http_address, timeout_seconds, shown)
+    overview = _overview(address, console, timeout_seconds)
     if form is Format.JSON:
         print_json(_document(overview))
     else:
@@ -63,9 +65,8 @@ def report_status(
     return ExitCode.OK if overview.health == "SERVING" else ExitCode.UNAVAILABLE
 
 
-def _overview(address: str, http_address: str, timeout_seconds: float) -> Overview:
-    """Ask the service for all that it says of itself."""
-    console = read_console(http_address, timeout_seconds)
+def _overview(address: str, console: ConsoleReading, timeout_seconds: float) -> Overview:
+    """Ask the service for all that it says of itself beside what *console* says."""
     attempts = _ATTEMPTS if console.workers else 1
     health, silence = _first_answer(
         lambda: status_or_silence(address, timeout_seconds), attempts=attempts

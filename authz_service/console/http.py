@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import socket
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+import structlog
+
+from authz_service.console.exchange import Answer, Asked, exchange
+from authz_service.console.guard import Guard, GuardFiles
+from authz_service.console.listener import Bounds, Connection, Listener, Place
+from authz_service.console.seldom import Seldom
+
+log = structlog.get_logger(__name__)
+
+SETTING = "AUTHZ_HTTP_LISTEN"
+BOUNDS = Bounds(connections=128, seconds=10.0)
+"""Many more than scrapers need, so that it takes a flood to make one of them wait."""
+
+_REALM = 'Bearer realm="authz"'
+_NOT_THERE = Answer(404)
+_NOT_DONE = Answer(405, headers=(("Allow", "GET, HEAD"),))
 
 HealthReading = Callable[[], Mapping[str, str]]
 """What stands in the way of serving, by part; empty where nothing does."""
@@ -20,21 +29,12 @@ DetailsReading = Callable[[], Mapping[str, object]]
 """What else is worth knowing, by name, as JSON has it; it does not make a service unhealthy."""
 
 
-class _QuietServer(uvicorn.Server):
-    """A uvicorn that leaves signals to the service around it."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield
-
-
-class ConsoleAddressError(Exception):
-    """The address cannot be served; the message names it and says why."""
-
-
 class Console:
-    """Serves ``GET /metrics`` and ``GET /healthz`` on the service's own event loop."""
+    """Serves ``GET /metrics`` and ``GET /healthz`` on the service's own event loop.
+
+    Attributes:
+        refused: How many requests did not show a valid token.
+    """
 
     def __init__(  # noqa: PLR0913  # every word it has
         self,
@@ -46,8 +46,9 @@ class Console:
         details: DetailsReading = dict,
         serving: Callable[[], bool] | None = None,
         pages: Mapping[str, Callable[[], Any]] | None = None,
+        guard: Guard | None = None,
     ) -> None:
-        """Serve at *address*, a loopback address and a port.
+        """Serve at *address*, an IP address and a port.
 
         Args:
             address: Where.
@@ -57,36 +58,27 @@ class Console:
             details: What ``/healthz`` shows beside it.
             serving: Whether it serves; by default where nothing stands in the way.
             pages: What else is shown as JSON, by path.
+            guard: What protects it, made for this address; by default nothing, on loopback only.
         """
-        self._metrics = metrics
-        self._content_type = content_type
         self._health = health
         self._details = details
         self._is_serving = serving or (lambda: not health())
-        host, _, port = address.rpartition(":")
-        self._address = (host.strip("[]"), int(port))
-        routes = [
-            Route("/metrics", self._serve_metrics, methods=["GET"]),
-            Route("/healthz", self._serve_health, methods=["GET"]),
-            *(
-                Route(path, _json_page(read), methods=["GET"])
-                for path, read in (pages or {}).items()
-            ),
-        ]
-        self._server = _QuietServer(
-            uvicorn.Config(
-                Starlette(routes=routes),
-                host=self._address[0],
-                port=self._address[1],
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                lifespan="off",
-                timeout_graceful_shutdown=1,
-                limit_concurrency=100,
-            )
+        self._pages: dict[str, Callable[[], Answer]] = {
+            "/metrics": lambda: Answer(200, metrics(), content_type),
+            "/healthz": self._health_page,
+            **{path: _json_page(read) for path, read in (pages or {}).items()},
+        }
+        self._guard = guard or Guard(address, GuardFiles())
+        self._said_refused = Seldom()
+        self._listener = Listener(
+            Place(address, SETTING), self._attend, bounds=BOUNDS, tls=lambda: self._guard.tls
         )
-        self._serving: asyncio.Task[None] | None = None
+        self.refused = 0
+
+    @property
+    def dropped(self) -> int:
+        """How many connections were cut, because they took too long or to make room."""
+        return self._listener.dropped
 
     async def start(self) -> int:
         """Serve; return the port.
@@ -94,48 +86,52 @@ class Console:
         Raises:
             ConsoleAddressError: The address is taken or cannot be used.
         """
-        try:
-            sock = _bound(self._address)
-        except OSError as error:
-            host, port = self._address
-            raise ConsoleAddressError(
-                f"AUTHZ_HTTP_LISTEN={host}:{port} cannot be used: {error.strerror}"
-            ) from error
-        self._serving = asyncio.create_task(self._server.serve(sockets=[sock]))
-        return int(sock.getsockname()[1])
+        port = await self._listener.start()
+        self._guard.start()
+        return port
 
     async def close(self) -> None:
         """Stop serving."""
-        self._server.should_exit = True
-        if self._serving is not None:
-            await self._serving
+        await self._guard.close()
+        await self._listener.close()
 
-    async def _serve_metrics(self, _request: Request) -> Response:
-        """Answer with every metric."""
-        return Response(self._metrics(), media_type=self._content_type)
+    async def _attend(self, connection: Connection) -> None:
+        """Answer the request of one connection."""
+        await exchange(connection, self._answer)
 
-    async def _serve_health(self, _request: Request) -> Response:
+    def _answer(self, asked: Asked) -> Answer:
+        """Answer; who shows no valid token is told nothing, whatever was asked for."""
+        tokens = self._guard.tokens
+        if tokens is not None and not tokens.accept(asked.authorization):
+            return self._refusal(asked)
+        if asked.method not in {"GET", "HEAD"}:
+            return _NOT_DONE
+        page = self._pages.get(asked.path)
+        return _NOT_THERE if page is None else page()
+
+    def _refusal(self, asked: Asked) -> Answer:
+        """Refuse, as RFC 6750, section 3, has it; count it, and log it once a minute at most."""
+        self.refused += 1
+        why = "not a valid token" if asked.authorization else "no token"
+        if self._said_refused.may_say():
+            log.warning("http_refused", why=why, peer=asked.peer, refused=self.refused)
+        challenge = f'{_REALM}, error="invalid_token"' if asked.authorization else _REALM
+        return Answer(401, headers=(("WWW-Authenticate", challenge),))
+
+    def _health_page(self) -> Answer:
         """Answer 200 where questions can be answered, 503 with what stands in the way."""
         reasons, is_serving = dict(self._health()), self._is_serving()
         status = "SERVING" if is_serving else "NOT_SERVING"
         said = {"status": status, "reasons": reasons, **self._details()}
-        return JSONResponse(said, status_code=200 if is_serving else 503)
+        return _json(said, 200 if is_serving else 503)
 
 
-def _json_page(read: Callable[[], Any]) -> Callable[[Request], Response]:
+def _json_page(read: Callable[[], Any]) -> Callable[[], Answer]:
     """Return what answers with what is *read* at each request."""
-    return lambda _request: JSONResponse(read())
+    return lambda: _json(read(), 200)
 
 
-def _bound(address: tuple[str, int]) -> socket.socket:
-    """Return a socket that listens at *address*."""
-    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(address)
-        sock.listen(128)
-    except OSError:
-        sock.close()
-        raise
-    return sock
+def _json(said: Any, status: int) -> Answer:
+    """Return *said* as an answer."""
+    text = json.dumps(said, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Answer(status, text.encode(), "application/json")

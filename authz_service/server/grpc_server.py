@@ -94,9 +94,9 @@ class GrpcServer:
         Raises:
             ListenError: The address may not be served there so, or is taken.
         """
-        await self._health.publish()
         port = bind(self._server, address, self._credentials)
         await self._server.start()
+        await self._health.report("server", "")
         return port
 
     async def stop(self, grace_seconds: float) -> None:

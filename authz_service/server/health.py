@@ -1,9 +1,9 @@
-"""Health: SERVING only while policy, registry and journal are all usable, and not draining."""
+"""Health: SERVING only while policy, registry, journal and port are usable, and not draining."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import grpc
@@ -13,8 +13,11 @@ from grpc_health.v1 import health_pb2_grpc as grpc_api
 
 log = structlog.get_logger(__name__)
 
-PARTS = ("policy", "registry", "journal")
-"""What has to be usable for any question to be answered."""
+PARTS = ("policy", "registry", "journal", "server")
+"""What has to be usable for any question to be answered; the last of them is the port."""
+
+
+_LOOK_SECONDS = 0.2
 
 
 class HealthServicer(grpc_api.HealthServicer):  # type: ignore[misc]  # it comes without types
@@ -30,6 +33,17 @@ class HealthServicer(grpc_api.HealthServicer):  # type: ignore[misc]  # it comes
         self._status = pb.HealthCheckResponse.NOT_SERVING
         self._is_last = False
         self._changed = asyncio.Condition()
+
+    async def follow(self, is_serving: Callable[[], bool]) -> None:
+        """Tell whether *is_serving*, looking several times a second, until cancelled."""
+        told = None
+        while True:
+            serving = is_serving()
+            if serving != told:
+                told, response = serving, pb.HealthCheckResponse
+                status = response.SERVING if serving else response.NOT_SERVING
+                await self.set(status, is_last=False)
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def set(self, status: Any, *, is_last: bool) -> None:
         """Tell *status* to who asks and who watches; nothing follows the last one."""
@@ -90,7 +104,7 @@ class Health:
     def reasons(self) -> dict[str, str]:
         """What stands in the way, by part."""
         found = {part: why for part, why in self._why.items() if why}
-        return {"server": "draining", **found} if self._draining else found
+        return {**found, "server": "draining"} if self._draining else found
 
     async def report(self, part: str, why: str) -> None:
         """Note that *part* is usable, with an empty *why*, or why it is not."""

@@ -38,14 +38,12 @@ class ListenError(Exception):
     """The service cannot be served there; the message says why and what to do."""
 
 
-def require_servable(
-    listen: str, http_listen: str, *, with_tls: bool, insecure_loopback: bool
-) -> None:
-    """Refuse addresses at which no caller could be told from any other.
+def require_servable(listen: str, *, with_tls: bool, insecure_loopback: bool) -> None:
+    """Refuse an address at which no caller could be told from any other.
 
     Raises:
         ListenError: Neither certificates nor plaintext were asked for, or both, or others can
-            reach an address in plaintext.
+            reach the address in plaintext.
     """
     if with_tls and insecure_loopback:
         raise ListenError(
@@ -55,12 +53,11 @@ def require_servable(
     if not with_tls and not insecure_loopback:
         raise ListenError(
             "no caller can be identified: set AUTHZ_TLS_CERT, AUTHZ_TLS_KEY and AUTHZ_CLIENT_CA; "
-            "or AUTHZ_INSECURE_LOOPBACK=1 to serve plaintext on a loopback address, for trials on "
-            "one machine"
+            "or set AUTHZ_INSECURE_LOOPBACK=1 to serve plaintext on a loopback address, for trials "
+            "on one machine"
         )
     if not with_tls:
         require_loopback(listen, "AUTHZ_LISTEN")
-    require_loopback(http_listen, "AUTHZ_HTTP_LISTEN")
 
 
 def require_loopback(address: str, setting: str) -> None:

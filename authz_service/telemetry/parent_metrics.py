@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from prometheus_client import (
@@ -44,10 +44,21 @@ class ParentMetrics(Collector):
     def __init__(self, workers: Workers) -> None:
         """Show *workers*."""
         self._workers = workers
+        self._readings: list[tuple[str, str, str, Callable[[], float | Mapping[str, float]]]] = []
         self._registry = CollectorRegistry()
         self._registry.register(self)
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._registry)
+
+    def watch(
+        self,
+        name: str,
+        documentation: str,
+        read: Callable[[], float | Mapping[str, float]],
+        label: str = "",
+    ) -> None:
+        """Add a value, or values by *label*, that are read at each scrape."""
+        self._readings.append((name, documentation, label, read))
 
     def render(self) -> bytes:
         """Return all metrics in the text format 0.0.4."""
@@ -66,3 +77,5 @@ class ParentMetrics(Collector):
         yield active
         serving = int(workers.states["serving"] > 0)
         yield gauge("authz_serving", "1 while a worker can answer questions.", serving)
+        for name, documentation, label, read in self._readings:
+            yield watched(name, documentation, label, read())

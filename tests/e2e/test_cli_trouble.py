@@ -57,7 +57,7 @@ def test_what_is_lost_under_a_service_is_named(tmp_path: Path) -> None:
     ("changes", "code", "says"),
     [
         pytest.param({"AUTHZ_POLICY_DIR": "/nowhere"}, 3, "the policy is refused", id="no-policy"),
-        pytest.param({"AUTHZ_CALLERS_FILE": "/nowhere"}, 1, "/nowhere: cannot", id="no-callers"),
+        pytest.param({"AUTHZ_CALLERS_FILE": "/nowhere"}, 3, "/nowhere: cannot", id="no-callers"),
         pytest.param({"AUTHZ_LISTEN": "0.0.0.0:0"}, 1, "not a loopback address", id="to-all"),
         pytest.param({"AUTHZ_REGISTRY_URL": "mysql://x"}, 11, "the registry is", id="no-registry"),
         pytest.param({"AUTHZ_JOURNAL_DIR": "/proc/journal"}, 11, "the journal is", id="no-journal"),

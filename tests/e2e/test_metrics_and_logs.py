@@ -115,7 +115,7 @@ def test_counters_count(evening: Evening) -> None:
     assert (handled("CheckAccess", "OK"), handled("CheckAccess", "INVALID_ARGUMENT")) == (3, 1)
     assert (handled("WriteFacts", "OK"), handled("BatchCheckAccess", "OK")) == (2, 1)
     assert metrics['authz_facts_written_total{result="written"}'] == len(FACTS) + 2
-    assert metrics["authz_journal_written_records_total"] == 1 + 2 + 3 + 2 + 1
+    assert metrics["authz_journal_written_records_total"] == 2 + 2 + 3 + 2 + 1
     assert metrics['authz_policy_reloads_total{result="unchanged"}'] == 1
     assert metrics["authz_facts_revision"] == 2
 
@@ -141,7 +141,7 @@ def test_the_console_has_no_other_pages(shared_client: Client) -> None:
     status, text = shared_client.http("/healthz")
     said = json.loads(text)
     assert (status, said["status"], said["reasons"]) == (200, "SERVING", {})
-    assert said.keys() == {"status", "reasons", "shipping"}
+    assert said.keys() == {"status", "reasons", "shipping", "callers"}
     assert shared_client.http("/")[0] == 404
 
 

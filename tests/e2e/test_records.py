@@ -13,7 +13,7 @@ import pytest
 from authz_service.api.v1 import facts_pb2
 from authz_service.api.v1 import recording_access_pb2 as pb
 from authz_service.audit.verify import read_records, verify_journal
-from tests.e2e.client import ALLOWED, Client, client_of, outcome_of, question
+from tests.e2e.client import ALLOWED, Client, client_of, eventually, outcome_of, question
 from tests.e2e.clinic import (
     BIRTH_DATE,
     FACTS,
@@ -192,6 +192,17 @@ def test_every_change_is_recorded_with_who_is_answerable(tmp_path: Path) -> None
     assert (reloaded["actor_verified"], reloaded["details"]["trigger"]) == (False, "call")
     (read,) = records(tmp_path, "POLICY_READ")
     assert (read["actor"], read["actor_verified"]) == (None, None)
+
+
+def test_a_reload_that_nobody_called_for_says_what_asked_for_it(tmp_path: Path) -> None:
+    """No person is made up for a signal."""
+    with serving(tmp_path) as service:
+        service.reload_soon()
+        eventually(lambda: len(records(tmp_path, "POLICY_RELOADED")) == 2)
+
+    _, by_signal = records(tmp_path, "POLICY_RELOADED")
+    assert (by_signal["details"]["trigger"], by_signal["caller"]) == ("signal", None)
+    assert (by_signal["actor"], by_signal["actor_verified"]) == (None, None)
 
 
 def change_hands(client: Client) -> None:

@@ -113,6 +113,8 @@ def test_a_flag_goes_before_the_environment() -> None:
         ("AUTHZ_LISTEN", "127.0.0.1:65536"),
         ("AUTHZ_LISTEN", ":50051"),
         ("AUTHZ_HTTP_LISTEN", "127.0.0.1:-1"),
+        ("AUTHZ_HEALTH_LISTEN", "8080"),
+        ("AUTHZ_HEALTH_LISTEN", ""),
         ("AUTHZ_REGISTRY_URL", ""),
         ("AUTHZ_FIXED_CLOCK", "2020-06-09T14:00:00"),
         ("AUTHZ_FIXED_CLOCK", "noon"),

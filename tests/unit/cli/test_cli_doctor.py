@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import socket
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from authz_service.cli.console_client import metrics_in, read_console
 from authz_service.clocks import SystemClock
 from authz_service.operations.records import EventRecord
 from authz_service.pdp.errors import JournalUnavailableError
+from tests.certificates import Estate
 from tests.unit.cli.cli_runs import SOUND, document, run, small_bundle
 
 
@@ -253,3 +255,57 @@ def test_a_port_of_a_worker_that_is_taken_is_named(place: Path, somebody: str) -
 
     assert verdicts(env)["workers"] == "fail"
     assert verdicts({"AUTHZ_WORKERS": "2"})["workers"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "verdict", "said"),
+    [
+        pytest.param(lambda _: None, "ok", "fit together", id="in-order"),
+        pytest.param(
+            lambda e: e.put_server(e.ca.server(lasts=timedelta(minutes=5))),
+            "warn",
+            "AUTHZ_TLS_CERT ends at",
+            id="ends-soon",
+        ),
+        pytest.param(
+            lambda e: e.put_server(e.ca.server(lasts=timedelta(minutes=-5))),
+            "fail",
+            "the certificate expired at",
+            id="expired",
+        ),
+        pytest.param(
+            lambda e: (e.folder / "server.key").write_bytes(e.ca.key_pem),
+            "fail",
+            "does not fit the certificate",
+            id="another-key",
+        ),
+        pytest.param(
+            lambda e: (e.folder / "server.key").chmod(0o644),
+            "warn",
+            "others on this machine can read",
+            id="open-key",
+        ),
+        pytest.param(
+            lambda e: (e.folder / "clients-ca.crt").unlink(), "fail", "cannot be read", id="no-ca"
+        ),
+    ],
+)
+def test_certificates_are_looked_at_as_a_start_does(
+    place: Path, estate: Estate, spoil: Callable[[Estate], None], verdict: str, said: str
+) -> None:
+    spoil(estate)
+
+    found = document(
+        run("doctor", "--format", "json", env={**estate.environment, "AUTHZ_LISTEN": "0.0.0.0:0"})
+    )
+
+    [seen] = [each for each in found["checks"] if each["subject"] == "certificates"]
+    assert seen["verdict"] == verdict
+    assert said in seen["what"]
+    assert [each["verdict"] for each in found["checks"] if each["subject"] == "gRPC address"] == [
+        "ok"
+    ]
+
+
+def test_settings_for_tls_that_belong_together_are_named(place: Path) -> None:
+    assert verdicts({"AUTHZ_TLS_CERT": "x"})["certificates"] == "fail"

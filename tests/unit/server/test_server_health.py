@@ -1,4 +1,4 @@
-"""Health: serving when all three parts are usable, told to who watches, and over with the drain."""
+"""Health: serving when all parts are usable, told to who watches, and over with the drain."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def test_it_serves_once_every_part_is_usable_and_not_before() -> None:
         await health.report(part, "")
         seen.append(await checked(health, SERVICE))
 
-    assert seen == [NOT_SERVING, NOT_SERVING, NOT_SERVING, SERVING]
+    assert seen == [NOT_SERVING] * 4 + [SERVING]
     assert health.reasons == {}
 
 
@@ -118,3 +118,18 @@ async def test_nothing_serves_again_after_a_drain() -> None:
         await health.report(part, "")
 
     assert await checked(health) == NOT_SERVING
+
+
+async def test_what_is_followed_is_told_as_it_changes() -> None:
+    health, watcher, serving = Health([]), Watcher(), [False]
+    watch = watching(health, watcher)
+    following = asyncio.create_task(health.servicer.follow(lambda: serving[0]))
+    seen = [await watcher.next()]
+
+    for now in (True, False):
+        serving[0] = now
+        seen.append(await watcher.next())
+    following.cancel()
+    watch.cancel()
+
+    assert seen == [NOT_SERVING, SERVING, NOT_SERVING]
