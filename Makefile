@@ -50,7 +50,7 @@ lint: setup ## Style, layers of the rooms, protocol
 
 .PHONY: type
 type: setup ## Types, strictly
-	$(BIN)/mypy authz_service tests bench
+	$(BIN)/mypy authz_service tests bench supply
 
 .PHONY: drift
 drift: setup ## Whether the generated code is that of proto/
@@ -86,6 +86,14 @@ bench: setup ## Measure everything of docs/benchmarks.md in one run
 lock: setup ## Lock the requirements anew
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 --no-header pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 --no-header --group dev pyproject.toml -o requirements-dev.lock
+
+.PHONY: sbom
+sbom: setup ## List what the service is made of: CycloneDX JSON in var/sbom.cdx.json
+	$(BIN)/python -m supply.sbom
+
+.PHONY: audit
+audit: setup ## Ask whether a known vulnerability is in what is locked; needs the network
+	$(BIN)/python -m supply.audit
 
 .PHONY: image
 image: ## Build the container image

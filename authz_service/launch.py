@@ -10,7 +10,7 @@ import uvloop
 
 from authz_service.app import SOFTWARE, Service
 from authz_service.parent import Parent
-from authz_service.runtime import leave_stuck_threads
+from authz_service.runtime import forbid_core_dumps, leave_stuck_threads
 from authz_service.settings import Settings
 from authz_service.supervision.journals import warn_of_others
 from authz_service.telemetry.logs import set_up_logs
@@ -24,6 +24,7 @@ def run(settings: Settings) -> int:
     Raises:
         StartError: The service cannot start.
     """
+    forbid_core_dumps()
     set_up_logs(settings.log_format)
     uvloop.run(_workers(settings) if settings.workers > 1 else _alone(settings))
     leave_stuck_threads()

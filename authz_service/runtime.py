@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import resource
 import sys
 import threading
 from collections.abc import Callable, Coroutine
@@ -98,6 +99,17 @@ async def closed_in_time(close: Callable[[], None]) -> None:
             await closed.wait()
     except TimeoutError:
         log.warning("close_abandoned")
+
+
+def forbid_core_dumps() -> None:
+    """Have a crash of this process, or of one that it starts, leave no copy of its memory.
+
+    Memory holds keys, and facts about patients. With a limit of one byte the kernel writes no file
+    and starts no program that takes the dump (Linux's do_coredump); with none, only the former.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    limit = 0 if hard == 0 else 1
+    resource.setrlimit(resource.RLIMIT_CORE, (limit, limit))
 
 
 def leave_stuck_threads() -> None:

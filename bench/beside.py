@@ -122,7 +122,7 @@ def _warm_each_worker(
     say(f"warming {about.warm_recordings:,} recordings, worker by worker")
     for _ in range(_WARMINGS):
         load = run_load(
-            server.address,
+            server.peer,
             BATCH_PATH,
             iter(about.warming(_WARMING_BATCH)),
             in_flight=1,

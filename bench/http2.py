@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 from collections import deque
 from dataclasses import dataclass, field
@@ -10,7 +11,21 @@ from typing import NamedTuple
 
 Address = tuple[str, int]
 
+
+class Peer(NamedTuple):
+    """Who is asked.
+
+    Attributes:
+        address: Where.
+        tls: How, and with which certificate; None for plaintext.
+    """
+
+    address: Address
+    tls: ssl.SSLContext | None = None
+
+
 _TIMEOUT_SECONDS = 10
+_CHUNK_BYTES = 1 << 18
 _DATA, _HEADERS, _RST, _SETTINGS, _PING, _GOAWAY, _WINDOW = 0, 1, 3, 4, 6, 7, 8
 _END_STREAM, _END_HEADERS, _ACK = 1, 4, 1
 _BIG_WINDOW = (1 << 31) - 1 - 65535
@@ -51,13 +66,17 @@ class Waiting:
 class Connection:
     """One HTTP/2 connection with calls in flight."""
 
-    def __init__(self, address: Address, path: str) -> None:
-        """Connect to *address*, for calls of *path*."""
+    def __init__(self, peer: Peer, path: str) -> None:
+        """Connect to *peer*, for calls of *path*."""
+        address, tls = peer
         self.sock = socket.create_connection(address)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is not None:
+            self.sock = tls.wrap_socket(self.sock, server_hostname=address[0])
         self.waiting: dict[int, Waiting] = {}
         self._backlog: deque[Waiting] = deque()
-        self._headers = _header_block(path, f"{address[0]}:{address[1]}")
+        scheme = "http" if tls is None else "https"
+        self._headers = _header_block(path, f"{address[0]}:{address[1]}", scheme)
         self._next_stream = 1
         self._window = 65535
         self._inbound = bytearray()
@@ -99,10 +118,10 @@ class Connection:
 
     def receive(self) -> list[Waiting]:
         """Read what has come; return the calls that have ended."""
-        chunk = self.sock.recv(1 << 18)
-        if not chunk:
-            raise LoadError("the server closed the connection")
-        self._inbound += chunk
+        if isinstance(self.sock, ssl.SSLSocket):
+            self._inbound += _decrypted(self.sock)
+        else:
+            self._inbound += _received(self.sock)
         ended, offset, inbound = [], 0, self._inbound
         while len(inbound) - offset >= _FRAME_HEAD_BYTES:
             start = offset + _FRAME_HEAD_BYTES
@@ -147,17 +166,48 @@ class Connection:
             self._unacknowledged = 0
 
 
+def _received(sock: socket.socket) -> bytes:
+    """Return what has come over *sock*; waits for it.
+
+    Raises:
+        LoadError: The other side hung up.
+    """
+    chunk = sock.recv(_CHUNK_BYTES)
+    if not chunk:
+        raise LoadError("the server closed the connection")
+    return chunk
+
+
+def _decrypted(sock: ssl.SSLSocket) -> bytes:
+    """Return all that has come over *sock*; nothing where that was no more than TLS's own.
+
+    What stays within the socket's buffer would not be seen by a selector.
+
+    Raises:
+        LoadError: The other side hung up.
+    """
+    found = bytearray()
+    sock.setblocking(False)  # noqa: FBT003  # the socket's own signature
+    try:
+        while True:
+            found += _received(sock)
+    except ssl.SSLWantReadError:
+        return bytes(found)
+    finally:
+        sock.setblocking(True)  # noqa: FBT003  # the socket's own signature
+
+
 def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
     """Return one frame (RFC 9113, section 4.1)."""
     head = struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream)
     return head + payload
 
 
-def _header_block(path: str, authority: str) -> bytes:
+def _header_block(path: str, authority: str, scheme: str) -> bytes:
     """Return the headers of a call, as HPACK literals without indexing (RFC 7541, 6.2.2)."""
     headers = (
         (":method", "POST"),
-        (":scheme", "http"),
+        (":scheme", scheme),
         (":path", path),
         (":authority", authority),
         ("te", "trailers"),

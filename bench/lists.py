@@ -9,15 +9,13 @@ from statistics import median
 from time import perf_counter
 from typing import NamedTuple
 
-import grpc
-
 from authz_service.api.v1 import recording_access_pb2 as pb
 from authz_service.api.v1 import recording_access_pb2_grpc as pb_grpc
 from authz_service.api.v1 import vocabulary_pb2 as words
 from bench.http2 import Question
 from bench.load import Call
 from bench.measure import Ledger
-from bench.processes import Server, address_text
+from bench.processes import Server
 from bench.questions import CHECK_METHOD, Checked
 from bench.world import BUSY_CLINICIAN, FREQUENT_PATIENT, World, clinician_id, recording_id
 
@@ -91,7 +89,7 @@ def list_check_of(facts_revision: int) -> Callable[[Call], Checked]:
 
 def walks(server: Server, world: World, ledger: Ledger, facts_revision: int) -> tuple[Walk, Walk]:
     """Walk through all pages of the busy clinician and of the frequent patient, one at a time."""
-    with grpc.insecure_channel(address_text(server.address)) as channel:
+    with server.channel() as channel:
         stub = pb_grpc.RecordingAccessServiceStub(channel)
         busy = range(world.recordings, world.recordings + world.busy)
         whose = ((BUSY_CLINICIAN, busy), (FREQUENT_PATIENT, world.frequent_recordings))

@@ -15,7 +15,7 @@ from itertools import islice
 from time import perf_counter, process_time
 from typing import NamedTuple
 
-from bench.http2 import Address, Connection, LoadError, Question
+from bench.http2 import Connection, LoadError, Peer, Question
 
 CONNECTIONS = 4
 """Over how many connections the calls in flight are spread where nothing else is said."""
@@ -55,7 +55,7 @@ class Load:
 
 
 def run_load(
-    address: Address,
+    peer: Peer,
     path: str,
     questions: Iterator[Question],
     *,
@@ -70,7 +70,7 @@ def run_load(
     Raises:
         LoadError: The server hung up, fell silent, or does not speak HTTP/2.
     """
-    links = [Connection(address, path) for _ in range(min(connections, in_flight))]
+    links = [Connection(peer, path) for _ in range(min(connections, in_flight))]
     gc.collect()
     gc.disable()  # it would walk over all answers kept, again and again
     cpu = process_time()

@@ -105,7 +105,7 @@ class Series:
         """
         before = self.server.cpu_seconds
         load = run_load(
-            self.server.address,
+            self.server.peer,
             self.path,
             self.questions,
             in_flight=self.in_flight,

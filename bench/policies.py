@@ -10,8 +10,6 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-import grpc
-
 from authz_service.api.v1 import policy_pb2, policy_pb2_grpc
 from authz_service.pdp.model import Action, Condition, PurposeOfUse, Relation, Situation
 from authz_service.policy.bundle import read_bundle
@@ -79,7 +77,7 @@ def reloads(registry: Path, folder: Path, *, rounds: int) -> Reloads:
     bare, called = [], []
     with (
         service(registry, folder, settings={"AUTHZ_POLICY_DIR": str(policies)}) as server,
-        grpc.insecure_channel(f"{server.address[0]}:{server.address[1]}") as channel,
+        server.channel() as channel,
     ):
         stub = policy_pb2_grpc.PolicyServiceStub(channel)
         for number in range(rounds):

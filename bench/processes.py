@@ -19,7 +19,8 @@ import grpc
 import psutil
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from bench.http2 import Address
+from bench.estate import Estate
+from bench.http2 import Address, Peer
 from bench.registry import url_of
 
 AUTHZ = Path(sys.executable).with_name("authz")
@@ -55,6 +56,7 @@ class Server:
         http_address: Where it serves HTTP; None for the echo.
         folder: Where its journal and log are.
         start_seconds: From the start of the process until it served.
+        estate: The certificates by which it is asked; None where it is asked in plaintext.
     """
 
     popen: subprocess.Popen[str]
@@ -62,11 +64,24 @@ class Server:
     folder: Path
     http_address: Address | None = None
     start_seconds: float = 0.0
+    estate: Estate | None = None
     _process: psutil.Process = field(init=False)
 
     def __post_init__(self) -> None:
         """Watch the process."""
         self._process = psutil.Process(self.popen.pid)
+
+    @property
+    def peer(self) -> Peer:
+        """How it is asked."""
+        return Peer(self.address, self.estate.tls if self.estate else None)
+
+    def channel(self) -> grpc.Channel:
+        """Return a channel to it."""
+        target = address_text(self.address)
+        if self.estate is None:
+            return grpc.insecure_channel(target)
+        return grpc.secure_channel(target, self.estate.credentials)
 
     @property
     def cpu_seconds(self) -> float:
@@ -146,9 +161,12 @@ def service(
     folder: Path,
     *,
     settings: Mapping[str, str] | None = None,
+    estate: Estate | None = None,
     command: Sequence[str] = (str(AUTHZ), "serve"),
 ) -> Iterator[Server]:
     """Run the service on *registry*, its journal and its log in *folder*, with no decision store.
+
+    In plaintext, unless there is an *estate* of callers with certificates.
 
     Raises:
         ServerError: It does not serve.
@@ -164,12 +182,13 @@ def service(
         "AUTHZ_HTTP_LISTEN": address_text(http_address),
         "AUTHZ_DECISIONS_URL": "none",
         "AUTHZ_LOG_FORMAT": "json",
+        **(estate.settings if estate else {}),
         **(settings or {}),
     }
     with (folder / "log.jsonl").open("ab") as log:
         begun = perf_counter()
         with subprocess.Popen(command, env=environment, stderr=log, text=True) as popen:
-            server = Server(popen, address, folder, http_address)
+            server = Server(popen, address, folder, http_address, estate=estate)
             with ending(server):
                 wait_until_serving(server)
                 server.start_seconds = perf_counter() - begun
@@ -211,7 +230,7 @@ def wait_until_serving(server: Server) -> None:
         if server.popen.poll() is not None or perf_counter() > give_up:
             raise ServerError(f"the service did not start; see {server.folder / 'log.jsonl'}")
         sleep(_POLL_SECONDS)
-    with grpc.insecure_channel(address_text(server.address)) as channel:
+    with server.channel() as channel:
         health = health_pb2_grpc.HealthStub(channel)
         while not _serves(health):
             if server.popen.poll() is not None or perf_counter() > give_up:

@@ -8,6 +8,7 @@ from bench.measure import ratio
 from bench.report import Row
 from bench.results import SHARE_IN_MEMORY, Results
 from bench.rows_beside import beside_rows
+from bench.rows_of_callers import caller_rows
 from bench.rows_of_lists import list_rows
 from bench.rows_of_load import at_least, rate_row, three
 from bench.rows_of_shipping import shipping_rows
@@ -21,6 +22,7 @@ def rows_of(results: Results) -> list[Row]:
         *_under_load(results),
         *list_rows(results),
         *beside_rows(results),
+        *caller_rows(results),
         *shipping_rows(results),
         *_policy(results),
         *_start(results),

@@ -10,6 +10,7 @@ from pathlib import Path
 from authz_service.clocks import SystemClock
 from authz_service.facts.sql_reader import SqlReader
 from bench.beside import beside
+from bench.callers import callers
 from bench.cerbos import CerbosMissingError, installed
 from bench.echo_server import PATH as ECHO_PATH
 from bench.journals import complaints, examine
@@ -51,6 +52,7 @@ def measure(plan: Plan, directory: Path, cerbos_directory: Path) -> Results:
     program = _cerbos(results, cerbos_directory)
     _under_load(results, (large, small), latest)
     beside(results, large, revision_of(large), latest, program)
+    callers(results, large, revision_of(large), latest)
     shipping(results, large, revision_of(large), latest)
     for name, ledger in results.ledgers.items():
         results.problems += [f"{name}: {problem}" for problem in ledger.problems]

@@ -37,9 +37,11 @@ from authz_service.runtime import new_id
 from authz_service.server.convert import request_from_proto, response_to_proto
 from authz_service.telemetry.decision_lines import DecisionLines
 from authz_service.telemetry.metrics import Metrics
+from bench.estate import estate_in
 from bench.measure import IN_FLIGHT
 from bench.questions import Questions
 from bench.registry import url_of
+from bench.stage_callers import letting_in
 from bench.stage_objects import Objects, warm_objects
 from bench.world import World
 
@@ -74,7 +76,10 @@ async def _stages(url: str, messages: Sequence[bytes], folder: Path) -> list[Sta
     bench = await warm_objects(url, messages)
     with (folder / "lines.jsonl").open("w") as stream:
         lines = DecisionLines(readable=False, stream=stream)
-        found = [*_alone(bench), *_recorded(bench, lines)]
+        let_in = letting_in(estate_in(folder / "estate"))
+        known = "caller known by certificate, and what it may (without gRPC's part)"
+        found = [Stage(known, _microseconds(let_in, bench.requests))]
+        found += [*_alone(bench), *_recorded(bench, lines)]
         for name, on_written in (("without", None), ("with", lines)):
             journal = _journal(folder / name, on_written)
             found.append(await _appended(bench, journal, f"journal, {name} log lines"))

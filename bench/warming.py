@@ -19,7 +19,7 @@ def warm_up(server: Server, world: World, series: Series, share: float = SHARE_I
     questions = Questions(world, share)
     say(f"warming {questions.warm_recordings:,} of {world.recordings:,} recordings")
     load = run_load(
-        server.address,
+        server.peer,
         BATCH_PATH,
         iter(questions.warming(_WARMING_BATCH)),
         in_flight=4,

@@ -32,6 +32,8 @@ from authz_service.pdp.entity_words import (
 )
 from authz_service.pdp.facts import Fact
 
+TENANT = "uk-nhs"
+"""The tenant of everything."""
 RECORDINGS_EACH = 5
 """How many recordings a patient has."""
 BUSY_CLINICIAN = "s-busy"
@@ -41,7 +43,6 @@ FREQUENT_PATIENT = "p-frequent"
 
 _RECORDINGS_OF_A_CLINICIAN = 500
 
-_TENANT = "uk-nhs"
 _BEGINNING = datetime(2021, 1, 4, 8, tzinfo=UTC)
 _SAID_AT = datetime(2026, 1, 5, 8, tzinfo=UTC)
 _MINUTES_EACH = timedelta(minutes=10)
@@ -108,7 +109,7 @@ class World:
 
     def entities(self) -> Iterator[Fact[Entity]]:
         """Yield every fact, in the order in which a registry would come to know them."""
-        yield _fact(Tenant(_TENANT, "Europe/London"), "directory")
+        yield _fact(Tenant(TENANT, "Europe/London"), "directory")
         for clinician in (BUSY_CLINICIAN, *map(clinician_id, range(self.clinicians))):
             yield _fact(_clinician(clinician), "directory")
         yield _fact(_patient(FREQUENT_PATIENT, 0), "directory")
@@ -124,13 +125,13 @@ class World:
         ended = began + _MINUTES_EACH
         consultation = f"c{number:07}"
         yield _fact(
-            Consultation(consultation, _TENANT, patient, Modality.VIDEO, began, ended),
+            Consultation(consultation, TENANT, patient, Modality.VIDEO, began, ended),
             "booking-system",
         )
         yield _fact(
             Recording(
                 recording_id(number),
-                _TENANT,
+                TENANT,
                 RecordingState.ACTIVE,
                 consultation,
                 patient,
@@ -164,13 +165,13 @@ def clinician_id(number: int) -> str:
 def _patient(subject_id: str, number: int) -> Subject:
     """Return an adult patient."""
     born = date(1940, 1, 1) + timedelta(days=number % 20_000)
-    return Subject(subject_id, _TENANT, SubjectKind.PATIENT, SubjectStatus.ACTIVE, birth_date=born)
+    return Subject(subject_id, TENANT, SubjectKind.PATIENT, SubjectStatus.ACTIVE, birth_date=born)
 
 
 def _clinician(subject_id: str) -> Subject:
     """Return a clinician."""
     roles = (RoleAssignment("clinician", _BEGINNING),)
-    return Subject(subject_id, _TENANT, SubjectKind.STAFF, SubjectStatus.ACTIVE, roles=roles)
+    return Subject(subject_id, TENANT, SubjectKind.STAFF, SubjectStatus.ACTIVE, roles=roles)
 
 
 def _fact(entity: Any, source: str) -> Fact[Entity]:

@@ -11,6 +11,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.certificates import Estate
+from tests.log_watch import WATCH
 
 SHARED_SCENARIOS = Path(__file__).resolve().parents[2] / "shared" / "scenarios"
 
@@ -25,7 +26,13 @@ settings.register_profile("long", max_examples=3000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
-def _unheard(_logger: object, _method: str, _event: structlog.typing.EventDict) -> str:
+def pytest_configure(config: pytest.Config) -> None:
+    """Have every test fail that lets a secret out."""
+    config.pluginmanager.register(WATCH, "log-watch")
+
+
+def _unheard(_logger: object, _method: str, event: structlog.typing.EventDict) -> str:
+    WATCH.hear_event(event)
     raise structlog.DropEvent
 
 

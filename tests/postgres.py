@@ -15,6 +15,7 @@ import psycopg
 from sqlalchemy.engine import make_url
 
 from authz_service.facts.schema_version import migrate
+from tests.marked import PASSWORD
 
 _NUMBERS = count()
 _TEMPLATE = "template_registry"
@@ -68,5 +69,9 @@ def _created(how: str) -> str:
 
 def _url_of(database: str) -> str:
     """Return the SQLAlchemy URL of a database of the server."""
-    url = make_url(_server_uri()).set(drivername="postgresql+psycopg", database=database)
+    url = make_url(_server_uri()).set(
+        drivername="postgresql+psycopg",
+        database=database,
+        password=PASSWORD,  # the server asks for none
+    )
     return url.render_as_string(hide_password=False)

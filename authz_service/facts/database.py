@@ -17,6 +17,8 @@ from authz_service.facts.engines import postgresql_engine, sqlite_engine
 from authz_service.facts.sessions import Session, Statements
 from authz_service.pdp.errors import FactsUnavailableError
 
+_MALFORMED: Final = "its URL is malformed; in a password write @ : / % as %40 %3A %2F %25"
+
 
 class Access(Enum):
     """What a transaction is for, and how it begins on either database."""
@@ -120,11 +122,13 @@ def parsed(url: str | URL) -> URL:
     """
     try:
         made = make_url(url)
-    except sqlalchemy.exc.ArgumentError:
-        raise FactsUnavailableError("its URL is malformed") from None
+    except (sqlalchemy.exc.ArgumentError, ValueError):  # the latter for a port that is none
+        raise FactsUnavailableError(_MALFORMED) from None
     backend = made.get_backend_name()
     if backend == "sqlite" and made.database not in (None, "", ":memory:"):
         return made
+    if "@" in f"{made.host}{made.database}":  # the end of a password, which would be shown
+        raise FactsUnavailableError(_MALFORMED)
     if made.drivername in {"postgresql", "postgresql+psycopg"}:
         return made.set(drivername="postgresql+psycopg")
     raise FactsUnavailableError(

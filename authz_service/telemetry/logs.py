@@ -9,6 +9,8 @@ from typing import Any, TextIO
 import orjson
 import structlog
 
+from authz_service.telemetry.tracebacks import render_error
+
 _QUIET = ("casbin", "alembic", "uvicorn", "uvicorn.error", "uvicorn.access", "asyncio", "grpc")
 
 
@@ -22,7 +24,7 @@ def set_up_logs(log_format: str, stream: TextIO = sys.stderr, *, worker: int | N
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        render_error,
     ]
     if worker is not None:
         shared.append(lambda _logger, _method, event: {**event, "worker": worker})
@@ -45,12 +47,19 @@ def is_readable(log_format: str, stream: TextIO = sys.stderr) -> bool:
     return log_format == "console" or (log_format == "auto" and stream.isatty())
 
 
+def without_context(_logger: Any, _method: str, event: Any) -> Any:
+    """Cut off what a library says below an event with an error: it may quote the error."""
+    if event.get("exc_info"):
+        event["event"] = str(event["event"]).partition("\n")[0]
+    return event
+
+
 def _hear_libraries(shared: list[Any], renderer: Any, stream: TextIO) -> None:
     """Render what libraries log in the same form."""
     heard = logging.StreamHandler(stream)
     heard.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[without_context, *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )

@@ -18,6 +18,7 @@ from typing import Any
 from typer.testing import CliRunner, Result
 
 from authz_service.cli.verbs import app
+from tests.log_watch import WATCH
 
 AUTHZ = (str(Path(sys.executable).with_name("authz")),)
 SHIPPED = Path(__file__).parents[2] / "policies"
@@ -115,6 +116,7 @@ def started(process: subprocess.Popen[str]) -> dict[str, str]:
     """Return the addresses that the service says it serves at."""
     assert process.stderr is not None
     for line in process.stderr:
+        WATCH.hear("the log of authz serve", line, is_log=True)
         event = json.loads(line)
         if event["event"] == "service_started":
             return {
@@ -136,6 +138,7 @@ def serving(place: Place) -> Iterator[Served]:
         process.kill()
         process.wait()
         assert process.stderr is not None
+        WATCH.hear("the log of authz serve", process.stderr.read(), is_log=True)
         process.stderr.close()
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.marked import BIRTH_DATE
+
 Plain = dict[str, Any]
 
 TENANT = "fjell"
 NOW = "2023-09-20T09:00:00Z"
 SEEN = "2019-01-01T00:00:00Z"
 LATER = "2019-01-02T00:00:00Z"
-FREE_TEXT = "wanted-by-a-court-in-words"
-BIRTH_DATE = "1984-05-02"
 
 _SOURCES = {
     "tenant": "operations",

@@ -11,14 +11,19 @@ import pytest
 
 from authz_service.api.v1 import recording_access_pb2 as pb
 from authz_service.api.v1 import vocabulary_pb2 as words
+from authz_service.identity.callers_file import read_callers
+from authz_service.server.grpc_server import RPCS
 from bench import cerbos
+from bench.callers import in_tenant
 from bench.cerbos_messages import messages
+from bench.estate import ASKING, estate_in
 from bench.http2 import Question
 from bench.lists import Listed, first_pages, list_check_of
 from bench.load import Call
 from bench.measure import Ledger
 from bench.questions import Asked, Questions, check_of
-from bench.world import RECORDINGS_EACH, World, recording_id
+from bench.stage_callers import letting_in
+from bench.world import RECORDINGS_EACH, TENANT, World, recording_id
 
 ROOT = Path(__file__).resolve().parents[2]
 ASKED = Asked("p000001", "r0000001", is_own=True)
@@ -54,7 +59,7 @@ def test_a_short_run_finds_every_answer_right_and_recorded(tmp_path: Path) -> No
     beside = {"cerbos", "cerbos_batch"} & set(samples)
     assert set(samples) - beside == {
         "echo", "warm", "small", "cold", "batch", "list", "check_alone", "list_alone",
-        "echo_one", "echo_two", "one", "two", "one_batch", "two_batch",
+        "echo_one", "echo_two", "one", "two", "one_batch", "two_batch", "plain", "mtls",
         "unshipped", "shipped_sqlite", "shipped_postgresql",
     }  # fmt: skip
     assert set(samples.values()) == {1}
@@ -62,7 +67,7 @@ def test_a_short_run_finds_every_answer_right_and_recorded(tmp_path: Path) -> No
     assert results["hits"] == {"warm": 1.0, "small": 1.0, "cold": 0.0}
     assert len(results["spread_over_workers"]) == 2
     assert [each["store"] for each in results["shipped"]] == ["PostgreSQL", "SQLite"]
-    assert sum(row["met"] is not None for row in results["rows"]) == 14 + len(beside)
+    assert sum(row["met"] is not None for row in results["rows"]) == 15 + len(beside)
     assert "wrong or missing" in run.stdout.lower()
     assert ("LEFT OUT: Cerbos" in run.stdout) is not bool(beside)
     if beside:
@@ -205,6 +210,32 @@ def test_cerbos_is_left_out_visibly(tmp_path: Path) -> None:
     """Where it is not installed and may not be, the reason is told."""
     with pytest.raises(cerbos.CerbosMissingError, match="not installed"):
         cerbos.installed(tmp_path, may_install=False)
+
+
+def test_the_estate_is_one_that_a_service_would_take(tmp_path: Path) -> None:
+    """Twenty callers, and the one that asks is bound by its row: else its rules cost nothing."""
+    rpcs = frozenset(method for _, method in RPCS)
+
+    estate = estate_in(tmp_path / "estate")
+
+    found = read_callers(Path(estate.settings["AUTHZ_CALLERS_FILE"]), rpcs)
+    asking = found.rules[ASKING]
+    assert len(found.rules) == 20
+    assert asking.tenants == frozenset({TENANT})
+    assert (asking.actions, asking.purposes) == (
+        frozenset({"VIEW", "LIST"}),
+        frozenset({"PATRQT", "TREAT"}),
+    )
+    assert asking.may_explain
+    letting_in(estate)(None)
+
+
+def test_questions_of_a_bound_caller_name_their_tenant() -> None:
+    question = Question(pb.CheckAccessRequest(recording_id="r").SerializeToString(), ASKED)
+
+    asked = pb.CheckAccessRequest.FromString(in_tenant(question).message)
+
+    assert (asked.tenant_id, asked.recording_id) == (TENANT, "r")
 
 
 def test_cold_questions_name_no_patient_twice() -> None:

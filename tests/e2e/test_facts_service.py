@@ -11,7 +11,6 @@ from authz_service.api.v1 import entities_pb2, facts_pb2
 from tests.e2e.client import ALLOWED, Client, client_of, failing, write_request
 from tests.e2e.clinic import (
     FACTS,
-    FREE_TEXT,
     LATER,
     NOW,
     SEEN,
@@ -22,6 +21,7 @@ from tests.e2e.clinic import (
     patient,
     recorded,
 )
+from tests.marked import FREE_TEXT
 from tests.service_thread import serving
 from tests.wire import RpcFailure, fill
 

@@ -15,7 +15,8 @@ import pytest
 from authz_service.api.v1 import recording_access_pb2 as pb
 from authz_service.pdp.model import Action, Reason
 from tests.e2e.client import Client, client_of, failing, question
-from tests.e2e.clinic import BIRTH_DATE, FACTS, FREE_TEXT, SEEN, delegation, fact
+from tests.e2e.clinic import FACTS, SEEN, delegation, fact
+from tests.marked import BIRTH_DATE, FREE_TEXT
 from tests.service_process import serving_process
 from tests.service_thread import serving
 

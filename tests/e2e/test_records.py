@@ -15,15 +15,14 @@ from authz_service.api.v1 import recording_access_pb2 as pb
 from authz_service.audit.verify import read_records, verify_journal
 from tests.e2e.client import ALLOWED, Client, client_of, eventually, outcome_of, question
 from tests.e2e.clinic import (
-    BIRTH_DATE,
     FACTS,
-    FREE_TEXT,
     LATER,
     TENANT,
     delegation,
     fact,
     recorded,
 )
+from tests.marked import BIRTH_DATE, FREE_TEXT
 from tests.service_thread import SHIPPED_CALLERS_REVISION, serving
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"

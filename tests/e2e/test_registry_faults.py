@@ -40,6 +40,7 @@ from tests.e2e.client import (
     write_request,
 )
 from tests.e2e.clinic import FACTS, delegation, patient
+from tests.marked import PASSWORD
 from tests.service_thread import serving
 from tests.wire import RpcFailure, failure_of
 
@@ -365,10 +366,10 @@ def test_a_newer_schema_at_the_start_is_no_start(either_url: str, tmp_path: Path
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        pytest.param("mysql://u:s3cret@h/d", "sqlite:///", id="another-database"),
-        pytest.param("nonsense with s3cret", "malformed", id="no-url"),
+        pytest.param(f"mysql://u:{PASSWORD}@h/d", "sqlite:///", id="another-database"),
+        pytest.param(f"nonsense with {PASSWORD}", "malformed", id="no-url"),
         pytest.param(
-            "postgresql+psycopg://u:s3cret@127.0.0.1:1/d", "does not answer", id="nobody-there"
+            f"postgresql+psycopg://u:{PASSWORD}@127.0.0.1:1/d", "does not answer", id="nobody-there"
         ),
         pytest.param("sqlite:///", "sqlite:///path", id="in-memory"),
     ],
@@ -379,7 +380,7 @@ def test_a_registry_that_cannot_be_is_no_start_and_its_password_stays_unsaid(
     with pytest.raises(StartError, match=said) as refused, serving(tmp_path, registry_url=url):
         pass
 
-    assert "s3cret" not in str(refused.value)
+    assert PASSWORD not in str(refused.value)
 
 
 def test_a_file_that_is_no_registry_is_no_start(tmp_path: Path) -> None:

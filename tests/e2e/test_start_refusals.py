@@ -10,6 +10,7 @@ import pytest
 from authz_service.app import StartError
 from authz_service.settings import SettingsError, load_settings
 from tests.e2e.client import client_of
+from tests.marked import PASSWORD
 from tests.service_process import refused_start, serving_process
 from tests.service_thread import serving
 
@@ -64,7 +65,7 @@ def test_the_clock_stands_still_where_it_was_set(tmp_path: Path) -> None:
     [
         pytest.param({"AUTHZ_POLICY_DIRR": "x"}, "AUTHZ_POLICY_DIRR is not a setting", id="typo"),
         pytest.param(
-            {"AUTHZ_REGISTRY_URL": "postgresql+psycopg://u:s3cret@127.0.0.1:1/d"},
+            {"AUTHZ_REGISTRY_URL": f"postgresql+psycopg://u:{PASSWORD}@127.0.0.1:1/d"},
             "does not answer",
             id="password",
         ),
@@ -77,7 +78,7 @@ def test_a_process_says_what_is_wrong_and_no_password(
 
     assert code != 0
     assert said in text
-    assert "s3cret" not in text
+    assert PASSWORD not in text
     assert "Traceback" not in text
 
 
@@ -85,7 +86,7 @@ def test_a_database_that_cannot_hold_decisions_is_refused(tmp_path: Path) -> Non
     """One that does not answer is waited for; one that never can is a slip in the settings."""
     with (
         pytest.raises(StartError, match="its URL has to be sqlite:///path or postgresql") as error,
-        serving(tmp_path, decisions_url="mysql://jo:s3cret@db/decisions"),
+        serving(tmp_path, decisions_url=f"mysql://jo:{PASSWORD}@db/decisions"),
     ):
         pass
-    assert "s3cret" not in str(error.value)
+    assert PASSWORD not in str(error.value)

@@ -11,6 +11,7 @@ import pytest
 
 from authz_service.cli.client_tls import VARIABLES
 from authz_service.settings import CLIENT_VARIABLES, Settings, SettingsError, load_settings
+from tests.marked import PASSWORD
 
 
 def test_the_defaults_are_those_of_the_contract() -> None:
@@ -142,13 +143,13 @@ def test_an_unknown_setting_is_refused_with_those_that_there_are(name: str) -> N
 
 @pytest.mark.parametrize(
     "overrides",
-    [{"registry_url": ["postgresql://u:s3cret@h/d"]}, {"fixed_clock": "s3cret"}],
+    [{"registry_url": [f"postgresql://u:{PASSWORD}@h/d"]}, {"fixed_clock": PASSWORD}],
 )
 def test_what_is_refused_is_not_repeated(overrides: dict[str, Any]) -> None:
     with pytest.raises(SettingsError) as refused:
         load_settings(overrides, {})
 
-    assert "s3cret" not in str(refused.value)
+    assert PASSWORD not in str(refused.value)
 
 
 def test_the_image_keeps_all_that_is_written_in_one_place() -> None:

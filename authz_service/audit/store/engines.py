@@ -16,6 +16,7 @@ from authz_service.audit.store.failures import FailureKind, StoreFailureError
 _POOL_SECONDS: Final = 2.0
 _CONNECT_SECONDS: Final = 3
 _SILENCE_MILLISECONDS: Final = 5000
+_MALFORMED: Final = "its URL is malformed; in a password write @ : / % as %40 %3A %2F %25"
 
 
 def parsed(url: str | URL) -> URL:
@@ -26,10 +27,12 @@ def parsed(url: str | URL) -> URL:
     """
     try:
         made = make_url(url)
-    except sqlalchemy.exc.ArgumentError:
-        raise StoreFailureError(FailureKind.REFUSED, "its URL is malformed") from None
+    except (sqlalchemy.exc.ArgumentError, ValueError):  # the latter for a port that is none
+        raise StoreFailureError(FailureKind.REFUSED, _MALFORMED) from None
     if made.get_backend_name() == "sqlite" and made.database not in (None, "", ":memory:"):
         return made
+    if "@" in f"{made.host}{made.database}":  # the end of a password, which would be shown
+        raise StoreFailureError(FailureKind.REFUSED, _MALFORMED)
     if made.drivername in {"postgresql", "postgresql+psycopg"}:
         return made.set(drivername="postgresql+psycopg")
     raise StoreFailureError(

@@ -19,6 +19,7 @@ from authz_service.audit.store.sql_decision_log import SqlDecisionLog
 from authz_service.operations.decision_log import DecisionsQuestion
 from authz_service.pdp.errors import DecisionsUnavailableError
 from tests.contract.decision_log.log_cases import JOURNALS, fill, line
+from tests.marked import PASSWORD
 from tests.postgres import new_database
 
 ANYTHING = DecisionsQuestion()
@@ -81,13 +82,13 @@ async def test_another_schema_is_not_read(own_url: str, statement: str, why: str
 
 @pytest.mark.parametrize(
     "url",
-    ["sqlite:////nowhere/decisions.db", "postgresql+psycopg://nobody:hunter2@127.0.0.1:1/x"],
+    ["sqlite:////nowhere/decisions.db", f"postgresql+psycopg://nobody:{PASSWORD}@127.0.0.1:1/x"],
 )
 async def test_a_store_that_is_not_there_is_said_without_its_password(url: str) -> None:
     why = await why_not(url)
 
     assert why.startswith("the decision store is not usable: ")
-    assert "hunter2" not in why
+    assert PASSWORD not in why
 
 
 def _move_away(url: str) -> None:

@@ -27,6 +27,7 @@ from tests.contract.facts.registry_cases import (
     subject,
     world,
 )
+from tests.marked import PASSWORD
 from tests.postgres import new_registry
 
 ANA = Key("subject", "ana")
@@ -113,18 +114,18 @@ async def test_a_damaged_fact_is_not_guessed(
 @pytest.mark.parametrize(
     "url",
     [
-        "mysql://ada:secret@host/db",
+        f"mysql://ada:{PASSWORD}@host/db",
         "sqlite://",
         "sqlite:///:memory:",
-        "no secret url",
-        "postgresql+pg8000://ada:secret@x/y",
+        f"no {PASSWORD} url",
+        f"postgresql+pg8000://ada:{PASSWORD}@x/y",
     ],
 )
 def test_other_urls_are_refused_without_repeating_them(url: str) -> None:
     with pytest.raises(FactsUnavailableError, match="its URL") as refused:
         SqlRegistry(url, SteppingClock())
 
-    assert "secret" not in str(refused.value)
+    assert PASSWORD not in str(refused.value)
 
 
 class TestSqliteFile:
@@ -257,11 +258,11 @@ class TestPostgresql:
         reader.close()
 
     def test_a_server_that_is_not_there_is_said_so(self, tmp_path: Path) -> None:
-        reader = SqlReader(f"postgresql://ada:secret@/x?host={tmp_path}", SystemClock())
+        reader = SqlReader(f"postgresql://ada:{PASSWORD}@/x?host={tmp_path}", SystemClock())
 
         with pytest.raises(FactsUnavailableError, match="does not answer") as refused:
             reader.look()
-        assert "secret" not in str(refused.value)
+        assert PASSWORD not in str(refused.value)
 
 
 async def write_one(url: str, subject_id: str) -> None:

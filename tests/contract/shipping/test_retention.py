@@ -30,6 +30,7 @@ from tests.contract.shipping.journal_files import (
     ship_all,
     shipping,
 )
+from tests.marked import PASSWORD
 from tests.unit.audit.audit_faults import NOON, FaultyFiles
 
 
@@ -105,7 +106,9 @@ def test_each_is_accounted_for(url: str, journal: JournalFiles) -> None:
 def test_no_password_is_kept(journal: JournalFiles, tmp_path: Path) -> None:
     from authz_service.audit.store.engines import shown  # noqa: PLC0415  # for this claim alone
 
-    assert "secret" not in shown("postgresql+psycopg://jo:secret@db/decisions?sslpassword=secret")
+    assert PASSWORD not in shown(
+        f"postgresql+psycopg://jo:{PASSWORD}@db/decisions?sslpassword={PASSWORD}"
+    )
 
 
 def test_nothing_goes_before_its_time(url: str, journal: JournalFiles) -> None:

@@ -27,6 +27,7 @@ from authz_service.audit.store.schema_version import (
 from authz_service.facts.schema_version import migrate as migrate_facts
 from authz_service.pdp.errors import FactsUnavailableError
 from tests.contract.shipping.journal_files import query
+from tests.marked import PASSWORD
 from tests.postgres import new_database
 
 
@@ -166,11 +167,13 @@ def test_a_slice_of_a_long_line_is_read_without_the_rest() -> None:
     [
         pytest.param("nonsense", "malformed", id="malformed"),
         pytest.param("sqlite://", "has to be sqlite:///path", id="in-memory"),
-        pytest.param("mysql://u:s3cret@h/d", "has to be sqlite:///path", id="another-database"),
+        pytest.param(
+            f"mysql://u:{PASSWORD}@h/d", "has to be sqlite:///path", id="another-database"
+        ),
     ],
 )
 def test_a_url_that_names_no_store_is_refused(url: str, why: str) -> None:
     with pytest.raises(StoreFailureError, match=why) as raised:
         open_store(url)
 
-    assert "s3cret" not in str(raised.value)
+    assert PASSWORD not in str(raised.value)

@@ -19,6 +19,7 @@ from authz_service.clocks import SystemClock
 from authz_service.operations.records import EventRecord
 from authz_service.pdp.errors import JournalUnavailableError
 from tests.certificates import Estate
+from tests.marked import PASSWORD
 from tests.unit.cli.cli_runs import SOUND, document, run, small_bundle
 
 
@@ -176,7 +177,7 @@ def test_what_is_spoilt_is_found_and_nothing_else(
         pytest.param({"AUTHZ_INSECURE_LOOPBACK": "0"}, "gRPC address", "warn", id="no-identity"),
         pytest.param({"AUTHZ_REGISTRY_URL": "mysql://db"}, "registry", "fail", id="no-such-url"),
         pytest.param(
-            {"AUTHZ_REGISTRY_URL": "postgresql+psycopg://jo:hunter2@127.0.0.1:1/facts"},
+            {"AUTHZ_REGISTRY_URL": f"postgresql+psycopg://jo:{PASSWORD}@127.0.0.1:1/facts"},
             "registry",
             "fail",
             id="silent-database",
@@ -188,7 +189,7 @@ def test_settings_that_would_not_do(env: dict[str, str], subject: str, verdict: 
     result = run("doctor", env=env)
 
     assert verdicts(env)[subject] == verdict
-    assert "hunter2" not in result.output
+    assert PASSWORD not in result.output
 
 
 @pytest.mark.usefixtures("place")
@@ -234,8 +235,8 @@ def test_silent_console_is_a_reading_of_silence(address: str) -> None:
     [
         pytest.param("none", "warn", "AUTHZ_DECISIONS_URL is none", id="no-store"),
         pytest.param("nonsense", "fail", "its URL is malformed", id="no-url"),
-        pytest.param("mysql://u:s3cret@h/d", "fail", "sqlite:///path", id="another-database"),
-        pytest.param("postgresql://u:s3cret@127.0.0.1:1/d", "fail", "", id="nobody-there"),
+        pytest.param(f"mysql://u:{PASSWORD}@h/d", "fail", "sqlite:///path", id="another-database"),
+        pytest.param(f"postgresql://u:{PASSWORD}@127.0.0.1:1/d", "fail", "", id="nobody-there"),
     ],
 )
 def test_a_decision_store_that_cannot_be_used_is_named(
@@ -246,7 +247,7 @@ def test_a_decision_store_that_cannot_be_used_is_named(
     checks = {each["subject"]: each for each in document(result)["checks"]}
     assert checks["decision store"]["verdict"] == verdict
     assert said in checks["decision store"]["what"]
-    assert "s3cret" not in result.stdout
+    assert PASSWORD not in result.stdout
 
 
 def test_a_port_of_a_worker_that_is_taken_is_named(place: Path, somebody: str) -> None:

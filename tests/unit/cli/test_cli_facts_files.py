@@ -9,6 +9,7 @@ import pytest
 from authz_service.clocks import SystemClock
 from authz_service.facts.importer import FactsImporter, ImportSummary
 from authz_service.facts.schema_version import migrate
+from tests.marked import PASSWORD
 from tests.unit.cli.cli_runs import PEOPLE, document, line, run
 
 BLOCK = 1000
@@ -118,10 +119,10 @@ def test_failed_export_names_the_file_as_it_was_typed(facts: Path, tmp_path: Pat
 )
 def test_silent_registry_is_named_without_its_password(words: tuple[str, ...]) -> None:
     """A wrong URL is seen at once, by whoever looks over the shoulder too."""
-    url = "postgresql://jo:hunter2@127.0.0.1:1/facts"
+    url = f"postgresql://jo:{PASSWORD}@127.0.0.1:1/facts"
 
-    result = run("facts", *words, "--registry-url", f"{url}?password=hunter2", typed="")
+    result = run("facts", *words, "--registry-url", f"{url}?password={PASSWORD}", typed="")
 
     assert result.exit_code == 11
     assert "jo:***@127.0.0.1:1/facts)" in result.stderr
-    assert "hunter2" not in result.output
+    assert PASSWORD not in result.output

@@ -16,6 +16,7 @@ from tests.contract.shipping.journal_files import (
     query,
     stored_records,
 )
+from tests.marked import PASSWORD
 from tests.unit.cli.cli_runs import document, run
 
 
@@ -133,11 +134,11 @@ def test_a_store_that_contradicts_is_an_alarm(journal: JournalFiles, url: str) -
 
 
 def test_a_store_that_does_not_answer(journal: JournalFiles) -> None:
-    code, said = ship(journal, "postgresql+psycopg://jo:s3cret@127.0.0.1:1/decisions")
+    code, said = ship(journal, f"postgresql+psycopg://jo:{PASSWORD}@127.0.0.1:1/decisions")
 
     assert code == 11
     assert "does not answer (postgresql+psycopg://jo:***@127.0.0.1:1/decisions)" in said
-    assert "s3cret" not in said
+    assert PASSWORD not in said
 
 
 def test_a_directory_that_is_no_journal(tmp_path: Path, url: str) -> None:
