@@ -36,6 +36,7 @@ WORKDIR /var/lib/authz
 VOLUME ["/var/lib/authz"]
 EXPOSE 50051 9464
 STOPSIGNAL SIGTERM
+# Where callers need certificates the probe needs AUTHZ_HEALTH_LISTEN=127.0.0.1:8080, which it asks then.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["authz", "healthcheck"]
 ENTRYPOINT ["authz"]
 CMD ["serve"]

@@ -64,6 +64,7 @@ check: lint type drift test ## All that CI runs
 .PHONY: check-long
 check-long: check ## What takes an hour: every property with many more examples
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest tests/property tests/contract tests/unit/audit --timeout 3600
+	AUTHZ_TEST_ORACLE_SAMPLES=1500 $(BIN)/python -m pytest tests/e2e/test_same_times.py --timeout 3600
 	AUTHZ_TEST_OUTAGE_SECONDS=90 $(BIN)/python -m pytest tests/e2e/test_shipping_faults.py --timeout 3600
 
 .PHONY: proto

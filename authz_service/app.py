@@ -279,7 +279,10 @@ class Service:
             observer=self._metrics,
             new_request_id=request_ids(),
             manner=Manner(
-                self._settings.reflection, self._membership is not None, entrance.credentials
+                self._settings.reflection,
+                shared_port=self._membership is not None,
+                credentials=entrance.credentials,
+                denial_step_ms=self._settings.denial_step_ms,
             ),
         )
         self._closing.push_async_callback(server.stop, self._settings.drain_seconds)

@@ -54,8 +54,8 @@ class Settings(BaseModel):
 
     Attributes:
         listen: Where gRPC is served. ``AUTHZ_LISTEN``.
-        http_listen: Where ``/metrics`` and ``/healthz`` are served; loopback only.
-            ``AUTHZ_HTTP_LISTEN``.
+        http_listen: Where ``/metrics`` and ``/healthz`` are served; off loopback with `tls_cert`,
+            `tls_key` and `http_token_file` only. ``AUTHZ_HTTP_LISTEN``.
         registry_url: SQLAlchemy URL of the registry of facts. ``AUTHZ_REGISTRY_URL``.
         journal_dir: This replica's journal, or where those of its workers are.
             ``AUTHZ_JOURNAL_DIR``.
@@ -69,8 +69,8 @@ class Settings(BaseModel):
         client_ca: Who signs callers' certificates, in PEM. ``AUTHZ_CLIENT_CA``.
         health_listen: Where probes are answered in plaintext: ``/livez``, ``/readyz`` and gRPC
             health; nowhere where it is not set. ``AUTHZ_HEALTH_LISTEN``.
-        http_token_file: The file with the bearer token that who reads the HTTP address has to
-            show. ``AUTHZ_HTTP_TOKEN_FILE``.
+        http_token_file: Bearer tokens, one a line, of which who asks the HTTP address has to show
+            one. ``AUTHZ_HTTP_TOKEN_FILE``.
         insecure_loopback: Serve plaintext, on a loopback address only. The caller is then
             ``loopback``. ``AUTHZ_INSECURE_LOOPBACK``.
         fixed_clock: An instant at which time stands still; only with `insecure_loopback`.
@@ -79,6 +79,9 @@ class Settings(BaseModel):
             milliseconds, 0 to 500. ``AUTHZ_FACTS_STALENESS_MS``.
         facts_cache_entries: Most subjects, recordings and patients held in memory, each.
             ``AUTHZ_FACTS_CACHE_ENTRIES``.
+        denial_step_ms: A denial leaves at steps of so many milliseconds from its call's arrival,
+            0 to 1000, where the caller is not told the reason; 0 for at once, which tells it by
+            the time that it took. ``AUTHZ_DENIAL_STEP_MS``.
         journal_segment_bytes: Size at which a segment of the journal is closed, in bytes.
             ``AUTHZ_JOURNAL_SEGMENT_BYTES``.
         journal_retention_hours: How long a closed segment is kept after all of it is in the
@@ -110,6 +113,7 @@ class Settings(BaseModel):
     fixed_clock: datetime | None = None
     facts_staleness_ms: int = Field(default=50, ge=0, le=500)
     facts_cache_entries: int = Field(default=200_000, ge=100, le=50_000_000)
+    denial_step_ms: int = Field(default=10, ge=0, le=1000)
     journal_segment_bytes: int = Field(default=64 << 20, ge=1 << 16, le=1 << 40)
     journal_retention_hours: float = Field(default=168.0, ge=0.0, le=100_000.0)
     workers: int = Field(default=1, ge=1, le=64)

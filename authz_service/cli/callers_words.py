@@ -15,7 +15,6 @@ _POWERS = {
     "assert_assurance": "is believed when it says how a person has logged in",
     "contain": "may stop access, by containments",
     "omit_token": "may leave out a person's token",
-    "resolve": "may resolve conflicts of whose recording it is",
     "review": "may review grants and delegations",
 }
 """Powers that are not about what a caller is told."""

@@ -177,6 +177,16 @@ def serve(  # noqa: PLR0913  # one flag for each setting
             show_default="200000",
         ),
     ] = None,
+    denial_step_ms: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MS",
+            rich_help_panel=_TUNING,
+            envvar="AUTHZ_DENIAL_STEP_MS",
+            help="Steps at which denials without a reason leave.",
+            show_default="10",
+        ),
+    ] = None,
     journal_segment_bytes: Annotated[
         str | None,
         typer.Option(
@@ -263,6 +273,7 @@ def serve(  # noqa: PLR0913  # one flag for each setting
             "fixed_clock": fixed_clock,
             "facts_staleness_ms": facts_staleness_ms,
             "facts_cache_entries": facts_cache_entries,
+            "denial_step_ms": denial_step_ms,
             "journal_segment_bytes": journal_segment_bytes,
             "journal_retention_hours": journal_retention_hours,
             "workers": workers,

@@ -1,4 +1,7 @@
-"""The values that checks rest on, built from rows: two exchanges, however many questions."""
+"""The values that checks rest on, built from rows: two exchanges, however many questions.
+
+For a recording that no fact knows as well: one exchange less would tell that there is none.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +80,11 @@ def load_values(
     }
     values.update(
         _people_and_containments(
-            session, ids["subject"], ids["patient"] | named, containments="containments" in ids
+            session,
+            ids["subject"],
+            ids["patient"] | named,
+            containments="containments" in ids,
+            always=bool(ids["recording"]),
         )
     )
     return Load(revision, nonce, values, sent_at)
@@ -98,11 +105,19 @@ def _state_and_recordings(
 
 
 def _people_and_containments(
-    session: Session, subject_ids: set[str], patient_ids: set[str], *, containments: bool
+    session: Session,
+    subject_ids: set[str],
+    patient_ids: set[str],
+    *,
+    containments: bool,
+    always: bool,
 ) -> dict[Key, Value]:
-    """Return what is known of subjects and patients, and the containments where asked for."""
+    """Return what is known of subjects and patients, and the containments where asked for.
+
+    The database is asked for people *always*, or only where there are any.
+    """
     parameters = {"people": subject_ids | patient_ids, "patients": patient_ids}
-    queries = (_PEOPLE, EDGES, _OF_PATIENTS) if parameters["people"] else ()
+    queries = (_PEOPLE, EDGES, _OF_PATIENTS) if always or parameters["people"] else ()
     gathered = session.gather((*queries, *((_CONTAINMENTS,) if containments else ())), parameters)
     values: dict[Key, Value] = {}
     if containments:

@@ -54,7 +54,7 @@ def rule_of(cells: Cells, rpcs: frozenset[str]) -> CallerRule:
     tenants = _tenants(cells, row.tenants)
     actions = _known(cells, row.actions, "action", _ACTIONS)
     purposes = _known(cells, row.purposes, "purpose", _PURPOSES)
-    writes = _writes(cells, row.writes, is_trial=row.caller.text == LOOPBACK)
+    writes = _writes(cells, row.writes)
     may = _known(cells, row.may, "power", MAY)
     powers = MAY if may is None else may
     return CallerRule(row.caller.text, may_call, tenants, actions, purposes, writes, powers)
@@ -81,17 +81,9 @@ def _tenants(cells: Cells, field: Field) -> frozenset[str] | None:
     return frozenset(found)
 
 
-def _writes(cells: Cells, field: Field, *, is_trial: bool) -> Mapping[str, str | None] | None:
-    """Return the kinds of facts that a caller writes, each with its source; None for ``*``.
-
-    Args:
-        cells: The row.
-        field: Its cell.
-        is_trial: Whether the caller is `LOOPBACK`, which alone may state its sources itself.
-    """
+def _writes(cells: Cells, field: Field) -> Mapping[str, str | None] | None:
+    """Return the kinds of facts that a caller writes, each with its source; None for ``*``."""
     if field.text == EVERYTHING:
-        if not is_trial:
-            cells.refuse(field, f"* is for {LOOPBACK} only", f"name each kind: {_SOURCE_HINT}")
         return None
     found: dict[str, str | None] = {}
     for word in split(field, "|") if field.text else ():
@@ -99,7 +91,7 @@ def _writes(cells: Cells, field: Field, *, is_trial: bool) -> Mapping[str, str |
         if kind.text in found:
             cells.refuse(kind, f"{kind.text} stands twice", "a kind is written as one source")
         elif _is_kind(cells, kind):
-            found[kind.text] = _source(cells, word, source, is_trial=is_trial)
+            found[kind.text] = _source(cells, source)
     return found
 
 
@@ -113,12 +105,9 @@ def _is_kind(cells: Cells, kind: Field) -> bool:
     return False
 
 
-def _source(cells: Cells, word: Field, named: list[Field], *, is_trial: bool) -> str | None:
-    """Return the source that *word* names behind its kind; None where it is to be stated."""
+def _source(cells: Cells, named: list[Field]) -> str | None:
+    """Return the source that is named behind a kind; None where it is to be stated."""
     if not named:
-        if not is_trial:
-            hint = f"{_SOURCE_HINT}; only {LOOPBACK} states the source of each fact itself"
-            cells.refuse(word, f"{word.text} has no source", hint)
         return None
     source = named[0]
     if len(named) > 1 or not is_id(source.text):

@@ -10,9 +10,7 @@ from authz_service.pdp.errors import CallerNotAllowedError, CallerRefusal
 LOOPBACK = "loopback"
 """The caller on insecure loopback."""
 
-MAY = frozenset(
-    {"explain", "assert_assurance", "omit_token", "contain", "review", "read_log", "resolve"}
-)
+MAY = frozenset({"explain", "assert_assurance", "omit_token", "contain", "review", "read_log"})
 """What a caller may be allowed beside the RPCs themselves."""
 
 

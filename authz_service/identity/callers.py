@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from authz_service.identity.caller_rules import CallerRule
-from authz_service.pdp.errors import CallerRefusal, CallerUnauthenticatedError
+from authz_service.pdp.errors import CallerRefusal, CallerUnauthenticatedError, PolicyProblem
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +16,12 @@ class Callers:
     Attributes:
         revision: SHA-256 of the file, in hex.
         rules: What each caller may.
+        warnings: What is doubtful about it, and in force all the same.
     """
 
     revision: str
     rules: Mapping[str, CallerRule]
+    warnings: tuple[PolicyProblem, ...] = ()
 
     def rule_of(self, caller: str) -> CallerRule:
         """Return what *caller* may.

@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from authz_service.identity.caller_row import HEADER, rule_of
 from authz_service.identity.caller_rules import LOOPBACK, CallerRule
 from authz_service.identity.callers import Callers
-from authz_service.identity.contradictions import refuse_contradictions
+from authz_service.identity.contradictions import refuse_two_witnesses, warn_of_contradictions
 from authz_service.identity.spiffe import fault_of
 from authz_service.pdp.errors import CallersRefusedError
 from authz_service.tables.cells import Cells
@@ -59,13 +60,13 @@ def parse_callers(
     Raises:
         CallersRefusedError: The file is defective; it holds every defect.
     """
-    findings = Findings()
-    rules = _rules(file, content, rpcs, findings)
+    findings, warnings = Findings(), Findings()
+    rules = _rules(_File(file, content, findings, warnings), rpcs)
     if not findings.count:
         _refuse_uncallable(file, rules, findings, plaintext=plaintext)
     if problems := findings.problems():
         raise CallersRefusedError(*problems)
-    return Callers(revision_of(content), rules)
+    return Callers(revision_of(content), rules, warnings.problems())
 
 
 def revision_of(content: bytes) -> str:
@@ -73,22 +74,30 @@ def revision_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _rules(
-    file: str, content: bytes, rpcs: frozenset[str], findings: Findings
-) -> dict[str, CallerRule]:
+class _File(NamedTuple):
+    """A file as it is read, and where what there is to say of it goes."""
+
+    name: str
+    content: bytes
+    findings: Findings
+    warnings: Findings
+
+
+def _rules(read: _File, rpcs: frozenset[str]) -> dict[str, CallerRule]:
     """Return the rule of each row; what is refused is left out or stays empty."""
+    file, content, findings, warnings = read
     if is_too_large(file, content, findings):
         return {}
     text = text_of(file, content, findings)
     if text is None:
         return {}
-    refuse_cut_file(text, findings)
+    refuse_cut_file(text, warnings)  # fewer rows grant less: a doubt, and no defect
     rows = _below_header(file, rows_of(text, findings), findings)
     if len(rows) > MAX_CALLERS:
         place = Place(file, rows[MAX_CALLERS].line)
         findings.invalid(place, f"there are more than {MAX_CALLERS} callers", "is this the file?")
         return {}
-    return _rule_of_each(file, rows, rpcs, findings)
+    return _rule_of_each(read, rows, rpcs)
 
 
 def _below_header(file: str, rows: list[Row], findings: Findings) -> list[Row]:
@@ -101,10 +110,9 @@ def _below_header(file: str, rows: list[Row], findings: Findings) -> list[Row]:
     return rows
 
 
-def _rule_of_each(
-    file: str, rows: list[Row], rpcs: frozenset[str], findings: Findings
-) -> dict[str, CallerRule]:
+def _rule_of_each(read: _File, rows: list[Row], rpcs: frozenset[str]) -> dict[str, CallerRule]:
     """Return the rule of each caller, its second row refused."""
+    file, _, findings, warnings = read
     rules: dict[str, CallerRule] = {}
     lines: dict[str, int] = {}
     for row in rows:
@@ -113,7 +121,8 @@ def _rule_of_each(
         before, cells = findings.count, Cells(file, row, findings)
         rule = rule_of(cells, rpcs)
         if findings.count == before:
-            refuse_contradictions(cells, rule)
+            refuse_two_witnesses(cells, rule)
+            warn_of_contradictions(Cells(file, row, warnings), rule)
         if rule.caller in rules:
             message = f"line {lines[rule.caller]} is the row of {shown(rule.caller)} already"
             cells.refuse(row.fields[0], message, "a caller has one row; put both together")

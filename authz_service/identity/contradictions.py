@@ -1,12 +1,12 @@
-"""Rows that contradict themselves: what is granted and of no use, what is needed and not granted.
+"""Rows that are doubtful: what is granted and of no use, what is needed and not granted.
 
 The first would come into force when somebody adds an RPC and looks at nothing else; the second
-fails at every call. `LOOPBACK` is exempt: it is for trials, of such rows as well.
+fails at every call. Neither opens what is not granted, so they are warned of, and the row counts.
+What is refused is one caller that speaks as two of the systems that have to agree. `LOOPBACK` is
+exempt: it is for trials, of such rows as well.
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 from authz_service.identity.caller_row import CallerFields
 from authz_service.identity.caller_rules import LOOPBACK, CallerRule
@@ -32,10 +32,9 @@ _POWERS = {
     "assert_assurance": ASKING,
     "omit_token": ASKING,
     "read_log": READING_LOG,
-    "resolve": RESOLVING,
 }
 """The RPCs for which a power is."""
-_NEEDED_POWERS = {"read_log": READING_LOG, "resolve": RESOLVING}
+_NEEDED_POWERS = {"read_log": READING_LOG}
 """The RPCs that fail at every call without a power."""
 _WRITTEN_POWERS = {
     "contain": (FactKind.CONTAINMENT,),
@@ -46,8 +45,11 @@ _UNSEEN = "it would come into force, unseen, with the next thing that is granted
 _WITNESSES = (FactKind.RECORDING, FactKind.CONSULTATION, FactKind.ATTENDANCE)
 
 
-def refuse_contradictions(cells: Cells, rule: CallerRule) -> None:
-    """Refuse what contradicts itself in the row of *cells*, which says *rule*."""
+def warn_of_contradictions(cells: Cells, rule: CallerRule) -> None:
+    """Warn of what contradicts itself in the row of *cells*, which says *rule*.
+
+    The findings of *cells* are warnings.
+    """
     if rule.caller == LOOPBACK:
         return
     row = CallerFields(*cells.row.fields)
@@ -55,43 +57,43 @@ def refuse_contradictions(cells: Cells, rule: CallerRule) -> None:
         hint = "name its RPCs, or remove the row: without one it is UNAUTHENTICATED"
         cells.refuse(row.rpcs, "this caller may call nothing", hint)
         return
-    _refuse_columns(cells, row, rule)
-    _refuse_tenants(cells, row, rule)
-    _refuse_powers(cells, row, rule)
-    _refuse_lack_of_powers(cells, row, rule)
-    _refuse_two_witnesses(cells, row.writes, rule.writes or {})
+    _warn_columns(cells, row, rule)
+    _warn_tenants(cells, row, rule)
+    _warn_powers(cells, row, rule)
+    _warn_lack_of_powers(cells, row, rule)
+    _warn_of_stated_sources(cells, row.writes, rule)
 
 
-def _refuse_columns(cells: Cells, row: CallerFields, rule: CallerRule) -> None:
-    """Refuse a cell that is empty and needed, or filled and of no use."""
+def _warn_columns(cells: Cells, row: CallerFields, rule: CallerRule) -> None:
+    """Warn of a cell that is empty and needed, or filled and of no use."""
     for column, (what, rpcs) in _COLUMNS.items():
         cell: Field = getattr(row, column)
         if cell.text and not _can(rule, rpcs):
             message = f"there are {what}, and no {' or '.join(rpcs)} to use them"
             cells.refuse(cell, message, f"empty the cell: {_UNSEEN}")
         elif not cell.text:
-            _refuse_empty(cells, row, what, _named(rule, rpcs))
+            _warn_empty(cells, row, what, _named(rule, rpcs))
 
 
-def _refuse_tenants(cells: Cells, row: CallerFields, rule: CallerRule) -> None:
-    """Refuse tenants with what is not divided by them, and none with what is."""
+def _warn_tenants(cells: Cells, row: CallerFields, rule: CallerRule) -> None:
+    """Warn of tenants with what is not divided by them, and none with what is."""
     undivided = _named(rule, _OF_EVERY_TENANT) + sorted(rule.may & {"read_log"})
     if rule.tenants is not None and undivided:
         hint = f"write * for its tenants, or remove {' and '.join(undivided)}"
         cells.refuse(row.tenants, f"{undivided[0]} is about every tenant", hint)
     elif not row.tenants.text:
-        _refuse_empty(cells, row, "tenants", _named(rule, _OF_SOME_TENANT))
+        _warn_empty(cells, row, "tenants", _named(rule, _OF_SOME_TENANT))
 
 
-def _refuse_empty(cells: Cells, row: CallerFields, what: str, needing: list[str]) -> None:
-    """Refuse that there is nothing of *what* where any RPC is *needing* it."""
+def _warn_empty(cells: Cells, row: CallerFields, what: str, needing: list[str]) -> None:
+    """Warn where there is nothing of *what* where any RPC is *needing* it."""
     if needing:
         hint = f"name {what}, or remove {' and '.join(needing)}"
         cells.refuse(row.rpcs, f"{needing[0]} needs {what}, and their cell is empty", hint)
 
 
-def _refuse_powers(cells: Cells, row: CallerFields, rule: CallerRule) -> None:
-    """Refuse a power that no RPC or fact is for."""
+def _warn_powers(cells: Cells, row: CallerFields, rule: CallerRule) -> None:
+    """Warn of a power that no RPC or fact is for."""
     for word in split(row.may, "|"):
         rpcs, kinds = _POWERS.get(word.text), _WRITTEN_POWERS.get(word.text)
         if rpcs and not _can(rule, rpcs):
@@ -102,8 +104,8 @@ def _refuse_powers(cells: Cells, row: CallerFields, rule: CallerRule) -> None:
             cells.refuse(word, message, f"remove it: {_UNSEEN}")
 
 
-def _refuse_lack_of_powers(cells: Cells, row: CallerFields, rule: CallerRule) -> None:
-    """Refuse what fails at every call without a power that is not there."""
+def _warn_lack_of_powers(cells: Cells, row: CallerFields, rule: CallerRule) -> None:
+    """Warn of what fails at every call without a power that is not there."""
     for power, rpcs in _NEEDED_POWERS.items():
         if power not in rule.may and (named := _named(rule, rpcs)):
             hint = f"add {power} to what it may, or remove {' and '.join(named)}"
@@ -113,19 +115,27 @@ def _refuse_lack_of_powers(cells: Cells, row: CallerFields, rule: CallerRule) ->
         cells.refuse(row.writes, "who writes containments needs contain", hint)
 
 
-def _refuse_two_witnesses(cells: Cells, cell: Field, writes: Mapping[str, str | None]) -> None:
+def _warn_of_stated_sources(cells: Cells, cell: Field, rule: CallerRule) -> None:
+    """Warn of a caller that states the sources of its facts itself."""
+    if rule.writes is None or None in rule.writes.values():
+        message = "this caller states the sources of its facts itself, and may speak as any system"
+        cells.refuse(cell, message, "name each kind as <kind> as <source>")
+
+
+def refuse_two_witnesses(cells: Cells, rule: CallerRule) -> None:
     """Refuse a caller that speaks as two of the three systems that have to agree.
 
     Under one source it may write all three kinds: then two of them corroborate nothing.
     """
+    writes = rule.writes or {}
     said = {kind: writes[kind] for kind in _WITNESSES if kind in writes}
-    if len(set(said.values())) > 1:
+    if rule.caller != LOOPBACK and len(set(said.values())) > 1:
         message = f"one caller would write {' and '.join(f'{k} as {s}' for k, s in said.items())}"
         hint = (
             "a recording's patient is known when three systems agree, so no caller may be two of "
             "them: give each its own certificate and row"
         )
-        cells.refuse(cell, message, hint)
+        cells.refuse(CallerFields(*cells.row.fields).writes, message, hint)
 
 
 def _named(rule: CallerRule, rpcs: tuple[str, ...]) -> list[str]:

@@ -8,6 +8,7 @@ from time import perf_counter_ns
 
 from authz_service.operations.active_policy import ActivePolicy
 from authz_service.operations.check_access import NewId
+from authz_service.operations.even_pace import Pace
 from authz_service.operations.ports import (
     Clock,
     DecisionObserver,
@@ -19,6 +20,7 @@ from authz_service.operations.records import CallContext, DecisionRecord
 from authz_service.pdp.decide import decide
 from authz_service.pdp.facts import Facts
 from authz_service.pdp.model import AccessRequest, Decision, Effect, Instant, Reason
+from authz_service.pdp.reasons import is_explained_to_all
 from authz_service.pdp.ruleset import Ruleset
 
 MAX_BATCH = 1000
@@ -72,6 +74,7 @@ class BatchCheckAccess:
         semantics: Semantics,
         at_least: int,
         started_ns: int,
+        pace: Pace | None = None,
     ) -> BatchOutcome:
         """Return the decisions on *requests*, in order, as far as the batch was evaluated.
 
@@ -82,6 +85,8 @@ class BatchCheckAccess:
             semantics: When to stop.
             at_least: The facts revision that the answers must rest on at least.
             started_ns: When the call arrived, on `time.perf_counter_ns`.
+            pace: At which all leaves if there is a denial in it whose reason is not told; None
+                for a caller that may explain.
 
         Raises:
             PolicyNotReadyError: There is no policy, or it cannot be evaluated.
@@ -111,6 +116,9 @@ class BatchCheckAccess:
             )
             if decision.effect is _STOPS_AT[semantics]:
                 break
+        if pace is not None and not all(is_explained_to_all(x.decision.reason) for x in records):
+            await pace.keep(started_ns, len(requests))
+            records = [x._replace(decision_id=self._new_id()) for x in records]  # they hold times
         await self._journal.append(records)
         self._count(records)
         return BatchOutcome(records, ruleset.revision, revision, now)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from time import perf_counter_ns
 
 from authz_service.operations.active_policy import ActivePolicy
+from authz_service.operations.even_pace import Pace
 from authz_service.operations.ports import (
     Clock,
     DecisionObserver,
@@ -17,6 +18,7 @@ from authz_service.operations.records import CallContext, DecisionRecord
 from authz_service.pdp.decide import decide
 from authz_service.pdp.facts import Facts
 from authz_service.pdp.model import AccessRequest
+from authz_service.pdp.reasons import is_explained_to_all
 
 NewId = Callable[[], str]
 """Makes a decision id: a UUIDv7 (RFC 9562, section 5.7), so that ids sort by time."""
@@ -44,7 +46,13 @@ class CheckAccess:
         self._new_id = new_id
 
     async def __call__(
-        self, request: AccessRequest, context: CallContext, *, at_least: int, started_ns: int
+        self,
+        request: AccessRequest,
+        context: CallContext,
+        *,
+        at_least: int,
+        started_ns: int,
+        pace: Pace | None = None,
     ) -> DecisionRecord:
         """Return the decision on *request*, which is on stable storage by then.
 
@@ -53,6 +61,8 @@ class CheckAccess:
             context: Who asks.
             at_least: The facts revision that the answer must rest on at least; 0 for any.
             started_ns: When the call arrived, on `time.perf_counter_ns`.
+            pace: At which a denial leaves whose reason is not told; None for a caller that may
+                explain.
 
         Raises:
             PolicyNotReadyError: There is no policy, or it cannot be evaluated.
@@ -67,6 +77,8 @@ class CheckAccess:
         ruleset, now = self._policy.ruleset, self._clock.now()
         decision = decide(request, facts, ruleset, now)
         elapsed = (perf_counter_ns() - started_ns) // 1000
+        if pace is not None and not is_explained_to_all(decision.reason):
+            await pace.keep(started_ns)  # and only then the id, which holds the time
         record = DecisionRecord(
             self._new_id(),
             now,

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 from authz_service.operations.active_policy import ActivePolicy
 from authz_service.operations.check_access import NewId
+from authz_service.operations.even_pace import Pace
 from authz_service.operations.judging import Row
 from authz_service.operations.lists import ListKey, ListRequest
 from authz_service.operations.page_filling import Page, PageFilling
@@ -104,7 +105,13 @@ class ListRecordings:
         self._new_id = new_id
 
     async def __call__(
-        self, request: ListRequest, context: CallContext, *, at_least: int, started_ns: int
+        self,
+        request: ListRequest,
+        context: CallContext,
+        *,
+        at_least: int,
+        started_ns: int,
+        pace: Pace | None = None,
     ) -> ListOutcome:
         """Return the page, every row of which is on stable storage by then.
 
@@ -113,6 +120,7 @@ class ListRecordings:
             context: Who asks.
             at_least: The facts revision that the answer must rest on at least; 0 for any.
             started_ns: When the call arrived, on `time.perf_counter_ns`.
+            pace: At which an empty page leaves; None for a caller that may explain.
 
         Raises:
             InvalidRequestError: The page token was not issued for this question.
@@ -125,6 +133,8 @@ class ListRecordings:
         after = self._key_in(request.page_token, question) if request.page_token else None
         ruleset, page = await self._filled(request, after, at_least)
         elapsed = (perf_counter_ns() - started_ns) // 1000
+        if pace is not None and not page.rows:
+            await pace.keep(started_ns)
         record = ListRecord(
             self._new_id(),
             page.evaluated_at,

@@ -58,6 +58,11 @@ EXPLAINED_TO_ALL: dict[Reason, Reason] = {
 }
 
 
+def is_explained_to_all(reason: Reason) -> bool:
+    """Whether every caller is told *reason*, or of an ALLOW that it is one."""
+    return reason in EXPLAINED_TO_ALL
+
+
 def reason_for(reason: Reason, *, may_explain: bool) -> Reason:
     """Return *reason* as a caller is told it: in full only where the caller may explain."""
     if may_explain:

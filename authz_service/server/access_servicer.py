@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from authz_service.api.v1 import recording_access_pb2 as pb
 from authz_service.api.v1 import recording_access_pb2_grpc as grpc_api
+from authz_service.api.v1 import vocabulary_pb2 as pb_words
 from authz_service.operations.batch_check_access import (
     MAX_BATCH,
     BatchCheckAccess,
@@ -13,7 +14,9 @@ from authz_service.operations.batch_check_access import (
     Semantics,
 )
 from authz_service.operations.check_access import CheckAccess
+from authz_service.operations.even_pace import EvenPace
 from authz_service.operations.list_recordings import ListRecordings
+from authz_service.operations.ports import Clock
 from authz_service.pdp.errors import InvalidRequestError, Violation
 from authz_service.pdp.model import AccessRequest
 from authz_service.server.call import Call
@@ -24,6 +27,7 @@ from authz_service.server.convert import (
     instant_to_proto,
     request_from_proto,
     response_to_proto,
+    set_instant,
 )
 from authz_service.server.list_convert import list_request_from_proto, list_response_to_proto
 
@@ -43,23 +47,41 @@ class AccessServicer(grpc_api.RecordingAccessServiceServicer):
         check_access: CheckAccess,
         batch_check_access: BatchCheckAccess,
         list_recordings: ListRecordings,
+        *,
+        pace: EvenPace,
+        clock: Clock,
     ) -> None:
-        """Hold the three operations."""
+        """Hold the three operations.
+
+        Args:
+            check_access: Answers one question.
+            batch_check_access: Answers many.
+            list_recordings: Answers a page.
+            pace: At which what is denied without a reason leaves.
+            clock: The service's time.
+        """
         self._check_access = check_access
         self._batch_check_access = batch_check_access
         self._list_recordings = list_recordings
+        self._pace = pace
+        self._clock = clock
 
     async def CheckAccess(  # type: ignore[override]  # noqa: N802  # the layer hands a Call
         self, request: pb.CheckAccessRequest, context: Call
     ) -> pb.CheckAccessResponse:
         """Answer one question."""
+        pace = None if context.rule.may_explain else self._pace
         record = await self._check_access(
             request_from_proto(request, context.rule),
             context.context,
             at_least=request.at_least_facts_revision,
             started_ns=context.started_ns,
+            pace=pace,
         )
-        return response_to_proto(record, context.rule)
+        response = response_to_proto(record, context.rule)
+        if pace is not None and response.reason == pb_words.REASON_NOT_AVAILABLE:
+            set_instant(response.evaluated_at, self._clock.now())
+        return response
 
     async def BatchCheckAccess(  # type: ignore[override]  # noqa: N802  # the layer hands a Call
         self, request: pb.BatchCheckAccessRequest, context: Call
@@ -75,20 +97,38 @@ class AccessServicer(grpc_api.RecordingAccessServiceServicer):
             semantics=semantics,
             at_least=max(item.at_least_facts_revision for item in items),
             started_ns=context.started_ns,
+            pace=None if context.rule.may_explain else self._pace,
         )
-        return _batch_to_proto(items, outcome, context)
+        response = _batch_to_proto(items, outcome, context)
+        if not context.rule.may_explain:
+            self._even_out(response)
+        return response
 
     async def ListRecordings(  # type: ignore[override]  # noqa: N802  # the layer hands a Call
         self, request: pb.ListRecordingsRequest, context: Call
     ) -> pb.ListRecordingsResponse:
         """Answer one page of a list."""
+        pace = None if context.rule.may_explain else self._pace
         outcome = await self._list_recordings(
             list_request_from_proto(request, context.rule),
             context.context,
             at_least=request.at_least_facts_revision,
             started_ns=context.started_ns,
+            pace=pace,
         )
-        return list_response_to_proto(outcome)
+        response = list_response_to_proto(outcome)
+        if pace is not None and not outcome.rows:
+            set_instant(response.evaluated_at, self._clock.now())
+        return response
+
+    def _even_out(self, response: pb.BatchCheckAccessResponse) -> None:
+        """Take out of *response* when it was judged, if an answer in it gives no reason."""
+        answers = [result.answer for result in response.results if result.evaluated]
+        if any(answer.reason == pb_words.REASON_NOT_AVAILABLE for answer in answers):
+            now = self._clock.now()
+            set_instant(response.evaluated_at, now)
+            for answer in answers:
+                set_instant(answer.evaluated_at, now)
 
 
 def _semantics_of(request: pb.BatchCheckAccessRequest) -> Semantics:

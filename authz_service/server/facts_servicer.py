@@ -81,7 +81,6 @@ class FactsServicer(grpc_api.FactsServiceServicer):
         self, request: pb.ResolveConflictRequest, context: Call
     ) -> pb.ResolveConflictResponse:
         """Resolve a conflict."""
-        context.rule.require_power("resolve", "resolve a conflict")
         actor = require_actor(request.actor)
         if not is_id(request.recording_id):
             raise InvalidRequestError(Violation("recording_id", "is missing or not an id"))

@@ -22,6 +22,7 @@ from authz_service.api.v1 import (
     recording_access_pb2_grpc,
 )
 from authz_service.operations.all_operations import Operations
+from authz_service.operations.even_pace import DEFAULT_STEP_MS, EvenPace
 from authz_service.server.access_servicer import AccessServicer
 from authz_service.server.admission import Gate
 from authz_service.server.decision_log_servicer import DecisionLogServicer
@@ -55,11 +56,13 @@ class Manner(NamedTuple):
         with_reflection: Whether reflection is served, too.
         shared_port: Whether other workers of the same service listen on the same port.
         credentials: What the port is served with; None for plaintext, on loopback only.
+        denial_step_ms: The steps at which denials without a reason leave; 0 for at once.
     """
 
     with_reflection: bool = False
     shared_port: bool = False
     credentials: grpc.ServerCredentials | None = None
+    denial_step_ms: int = DEFAULT_STEP_MS
 
 
 class GrpcServer:
@@ -77,7 +80,7 @@ class GrpcServer:
     ) -> None:
         """Put the services together; nothing is served before `start`."""
         layer = self._layer = StatusLayer(gate, observer, new_request_id)
-        _add_services(layer, operations)
+        _add_services(layer, operations, manner.denial_step_ms)
         self._health = health
         standard = GatedServices(gate, new_request_id)
         health_pb2_grpc.add_HealthServicer_to_server(health.servicer, standard)
@@ -111,11 +114,15 @@ class GrpcServer:
         await self._server.stop(min(grace_seconds, _LAST_SECONDS))
 
 
-def _add_services(layer: Any, operations: Operations) -> None:
+def _add_services(layer: Any, operations: Operations, denial_step_ms: int) -> None:
     """Put every service of ours behind *layer*, which takes the place of a server."""
     recording_access_pb2_grpc.add_RecordingAccessServiceServicer_to_server(
         AccessServicer(
-            operations.check_access, operations.batch_check_access, operations.list_recordings
+            operations.check_access,
+            operations.batch_check_access,
+            operations.list_recordings,
+            pace=EvenPace(denial_step_ms),
+            clock=operations.clock,
         ),
         layer,
     )

@@ -32,16 +32,15 @@ class HealthServicer(grpc_api.HealthServicer):  # type: ignore[misc]  # it comes
         self._services = frozenset(("", *services))
         self._status = pb.HealthCheckResponse.NOT_SERVING
         self._is_last = False
+        self._is_serving: Callable[[], bool] | None = None
         self._changed = asyncio.Condition()
 
     async def follow(self, is_serving: Callable[[], bool]) -> None:
-        """Tell whether *is_serving*, looking several times a second, until cancelled."""
-        told = None
+        """Say whether *is_serving*, to who watches within a fraction of a second; never ends."""
+        self._is_serving = is_serving
         while True:
-            serving = is_serving()
-            if serving != told:
-                told, response = serving, pb.HealthCheckResponse
-                status = response.SERVING if serving else response.NOT_SERVING
+            status = self._now()
+            if status != self._status:
                 await self.set(status, is_last=False)
             await asyncio.sleep(_LOOK_SECONDS)
 
@@ -57,7 +56,7 @@ class HealthServicer(grpc_api.HealthServicer):  # type: ignore[misc]  # it comes
         """Answer once."""
         if request.service not in self._services:
             await context.abort(grpc.StatusCode.NOT_FOUND, "there is no such service")
-        return pb.HealthCheckResponse(status=self._status)
+        return pb.HealthCheckResponse(status=self._now())
 
     async def Watch(  # noqa: N802  # the RPC's name
         self, request: pb.HealthCheckRequest, context: Any
@@ -73,6 +72,13 @@ class HealthServicer(grpc_api.HealthServicer):  # type: ignore[misc]  # it comes
                 return
             else:
                 await self._change_from(told, request.service)
+
+    def _now(self) -> Any:
+        """Return whether it serves."""
+        if self._is_serving is None:
+            return self._status
+        response = pb.HealthCheckResponse
+        return response.SERVING if self._is_serving() else response.NOT_SERVING
 
     def _status_of(self, service: str) -> Any:
         """Return what there is to say of *service*."""

@@ -276,6 +276,27 @@ def test_a_caller_that_may_not_explain_hears_three_words(
         assert told is Reason.NOT_AVAILABLE
 
 
+@given(ODD_WORLDS | WORLDS, REQUESTS, RULESETS)
+def test_what_such_a_caller_hears_follows_from_the_effect_and_the_step_up_alone(
+    known: Known, request: AccessRequest, ruleset: Ruleset
+) -> None:
+    """Whatever the reason is; and a step-up is told where that very step-up would open it."""
+    decision = _decide(known, request, ruleset)
+    stepped_up = request._replace(assurance=Assurance.MULTI_FACTOR, authenticated_at=NOW)
+    would_open = _decide(known, stepped_up, ruleset).effect is Effect.ALLOW
+
+    told = reason_for(decision.reason, may_explain=False)
+
+    expected = {
+        (Effect.ALLOW, True): Reason.ALLOWED,
+        (Effect.ALLOW, False): Reason.ALLOWED,
+        (Effect.DENY, True): Reason.STEP_UP_REQUIRED,
+        (Effect.DENY, False): Reason.NOT_AVAILABLE,
+    }
+    assert told is expected[decision.effect, would_open]
+    assert bool(decision.obligations) == (told is Reason.STEP_UP_REQUIRED)
+
+
 @given(WORLDS, SUPPORTED_REQUESTS)
 def test_the_patient_boundary(known: Known, request: AccessRequest) -> None:
     """Under the worst policy a patient reaches another's recording by right alone.

@@ -36,7 +36,10 @@ from tests.contract.facts.registry_cases import (
     ACTOR,
     SteppingClock,
     SystemClock,
+    attendance,
+    consultation,
     fact,
+    recording,
     subject,
     world,
 )
@@ -115,6 +118,12 @@ def crowded_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     database = Database(url, lock_seconds=2, pool=1)
     with database.transaction(Access.WRITE) as session:
         facts = [*world(), fact(subject("kin", family=("ana",), same_person_as=("eve",)))]
+        bobs = (
+            consultation("bob", "c2"),
+            recording("bob", "r2", consultation_id="c2"),
+            attendance("bob", "r2"),
+        )
+        facts += [fact(one) for one in bobs]
         write_facts(session, facts, actor=ACTOR, now=SteppingClock().now())
     database.close()
     return url
@@ -149,6 +158,22 @@ def test_nothing_that_grows_is_scanned(crowded: SqlReader) -> None:
 
     assert len(asked) > len(LISTS)
     assert scanned == set()
+
+
+def test_a_recording_that_nobody_knows_takes_the_statements_of_one_that_is_known(
+    crowded: SqlReader,
+) -> None:
+    """And so as many exchanges with the database, whose time could tell that there is none."""
+
+    def asked_for(recording_id: str) -> list[str]:
+        key = Key("recording", recording_id)
+        return [statement for statement, _ in spied(crowded, lambda reader: reader.load([key]))]
+
+    known, unknown = asked_for("r2"), asked_for("none")
+
+    assert Key("patient", "bob") in crowded.load([Key("recording", "r2")]).values
+    assert len(unknown) > 1
+    assert unknown == known
 
 
 @pytest.mark.parametrize(("question", "after"), LISTS)

@@ -258,6 +258,57 @@ def test_a_port_of_a_worker_that_is_taken_is_named(place: Path, somebody: str) -
     assert verdicts({"AUTHZ_WORKERS": "2"})["workers"] == "ok"
 
 
+def said_of(subject: str) -> tuple[str, str]:
+    """Return what the doctor says of one thing: verdict and words."""
+    checks = document(run("doctor", "--format", "json"))["checks"]
+    [found] = [each for each in checks if each["subject"] == subject]
+    return found["verdict"], f"{found['what']}; {found['todo']}"
+
+
+@pytest.mark.parametrize(
+    ("address", "file", "verdict", "said"),
+    [
+        pytest.param("127.0.0.1:0", ("x" * 32, 0o600), "ok", "asks for a token", id="sound"),
+        pytest.param("127.0.0.1:0", ("", 0o600), "fail", "token: is empty", id="empty"),
+        pytest.param("127.0.0.1:0", ("x" * 32, 0o644), "fail", "chmod o= ", id="open-to-all"),
+        pytest.param("0.0.0.0:0", ("x" * 32, 0o600), "fail", "set AUTHZ_TLS_CERT, A", id="no-tls"),
+    ],
+)
+def test_what_protects_the_http_address_is_looked_at(
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    address: str,
+    file: tuple[str, int],
+    verdict: str,
+    said: str,
+) -> None:
+    """As a start would, and without the token."""
+    token = place / "token"
+    token.write_text(file[0])
+    token.chmod(file[1])
+    monkeypatch.setenv("AUTHZ_HTTP_TOKEN_FILE", str(token))
+    monkeypatch.setenv("AUTHZ_HTTP_LISTEN", address)
+
+    found, words = said_of("HTTP address")
+
+    assert (found, said in words) == (verdict, True)
+    assert "x" * 32 not in words
+
+
+def test_the_health_address_is_looked_at(
+    place: Path, monkeypatch: pytest.MonkeyPatch, somebody: str
+) -> None:
+    """None, a free one, and one that another program has."""
+    assert said_of("health address")[0] == "ok"
+    monkeypatch.setenv("AUTHZ_HEALTH_LISTEN", "0.0.0.0:0")
+    assert said_of("health address") == (
+        "ok",
+        "0.0.0.0:0 is free; it is plaintext, so let nobody but probes reach it; ",
+    )
+    monkeypatch.setenv("AUTHZ_HEALTH_LISTEN", somebody)
+    assert said_of("health address")[0] == "fail"
+
+
 @pytest.mark.parametrize(
     ("spoil", "verdict", "said"),
     [

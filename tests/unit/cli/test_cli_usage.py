@@ -210,7 +210,7 @@ def test_serve_passes_on_every_flag() -> None:
     wrong = {
         "listen": "x", "http_listen": "x", "registry_url": "", "facts_staleness_ms": "x",
         "facts_cache_entries": "x", "journal_segment_bytes": "x", "log_format": "x",
-        "drain_seconds": "x", "fixed_clock": "x",
+        "drain_seconds": "x", "fixed_clock": "x", "denial_step_ms": "x",
     }  # fmt: skip
 
     for name, value in wrong.items():
