@@ -38,6 +38,7 @@ from authz_service.runtime import (
     Background,
     calm_collector,
     closed_in_time,
+    connections_allowed,
     new_id,
     on_this_loop,
     request_ids,
@@ -49,7 +50,7 @@ from authz_service.server.listen import ListenError
 from authz_service.settings import Settings
 from authz_service.supervision.membership import Membership
 from authz_service.telemetry.decision_lines import DecisionLines
-from authz_service.telemetry.gauges import watch_cache, watch_shipping
+from authz_service.telemetry.gauges import watch_cache, watch_calls, watch_shipping
 from authz_service.telemetry.logs import is_readable
 from authz_service.telemetry.metrics import CONTENT_TYPE, Metrics
 
@@ -283,8 +284,10 @@ class Service:
                 shared_port=self._membership is not None,
                 credentials=entrance.credentials,
                 denial_step_ms=self._settings.denial_step_ms,
+                connections=connections_allowed(),
             ),
         )
+        watch_calls(self._metrics, lambda: server.in_flight)
         self._closing.push_async_callback(server.stop, self._settings.drain_seconds)
         self.port = await server.start(self._settings.listen)
 

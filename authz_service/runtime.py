@@ -26,6 +26,10 @@ from authz_service.pdp.errors import AuthzError
 
 log = structlog.get_logger(__name__)
 
+MOST_CONNECTIONS = 16_000
+"""Most connections of one process, however many files it may open: an idle one takes 18 KB."""
+OWN_FILES = 512
+"""So many files are left for the journal, the registry, the decision store and HTTP."""
 _PATIENCE_SECONDS = 1.0
 
 
@@ -49,6 +53,23 @@ def calm_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 50, 1_000)
+
+
+def connections_allowed() -> int:
+    """Return how many connections leave room for our own files.
+
+    The process may open as many files from now on as the system lets it.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_CONNECTIONS + OWN_FILES
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):  # as it is, then
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    files = wanted if soft == resource.RLIM_INFINITY else soft
+    return min(MOST_CONNECTIONS, max(files - OWN_FILES, files // 2))
 
 
 class Background:

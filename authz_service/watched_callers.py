@@ -68,6 +68,7 @@ class WatchedCallers:
             "file": str(self._path),
             "revision": callers.revision,
             "callers": len(callers.rules),
+            "warnings": len(callers.warnings),
             "in_force_since": self._reload.since.isoformat(),
             "unreadable": self._unreadable,
             "refused": refused

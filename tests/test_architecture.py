@@ -136,6 +136,7 @@ def imports(path: Path) -> set[str]:
         pytest.param("casbin", {"policy/casbin_ruleset.py"}, id="casbin"),
         pytest.param("prometheus_client", {"telemetry/"}, id="prometheus"),
         pytest.param("h11", {"console/exchange.py"}, id="h11"),
+        pytest.param("starlette", {"console/"}, id="starlette"),
         pytest.param("pydantic", {"settings.py"}, id="pydantic"),
         pytest.param("typer", {"cli/"}, id="typer"),
         pytest.param(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from authz_service.cli.callers_words import cells_of, document_of, fields_of
 from authz_service.cli.codes import ExitCode
 from authz_service.cli.every_rpc import EVERY_RPC
-from authz_service.cli.failures import CommandError, callers_refused
+from authz_service.cli.failures import CommandError, callers_refused, located
 from authz_service.cli.options import Format
 from authz_service.cli.output import print_fields, print_json, print_line
-from authz_service.cli.policy_report import report_problems
+from authz_service.cli.policy_report import plain_problems, report_problems
 from authz_service.cli.wording import counted
 from authz_service.identity.caller_rules import CallerRule
 from authz_service.identity.callers import Callers
@@ -39,8 +40,7 @@ def report_callers(file: Path, caller: str | None, form: Format) -> ExitCode:
         print_json(
             {
                 "valid": True,
-                "file": str(file),
-                "callers_revision": callers.revision,
+                **_document_of_file(file, callers),
                 "callers": shown,
                 "problems": [],
             }
@@ -73,8 +73,8 @@ def report_difference(file: Path, other: Path, caller: str | None, form: Format)
     if form is Format.JSON:
         print_json(
             {
-                "from": {"file": str(file), "callers_revision": before.revision},
-                "to": {"file": str(other), "callers_revision": after.revision},
+                "from": _document_of_file(file, before),
+                "to": _document_of_file(other, after),
                 "callers": [
                     {"caller": name, "change": change, **what}
                     for name, (change, what) in found.items()
@@ -138,9 +138,20 @@ def _report_refused(refused: CallersRefusedError, form: Format) -> ExitCode:
 
 
 def _print_file(file: Path, callers: Callers) -> None:
-    """Print which file this is."""
+    """Print which file this is, and what is doubtful about it."""
     count = counted(len(callers.rules), "caller")
     print_line(f"{file}  {count}, revision {callers.revision}")
+    for warning in callers.warnings:
+        print_line(f"warning: {located(warning)}", "yellow")
+
+
+def _document_of_file(file: Path, callers: Callers) -> dict[str, Any]:
+    """Return which file this is, and what is doubtful about it, for programs."""
+    return {
+        "file": str(file),
+        "callers_revision": callers.revision,
+        "warnings": plain_problems(callers.warnings),
+    }
 
 
 def _print_difference(what: Difference) -> None:

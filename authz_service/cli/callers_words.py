@@ -5,26 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from authz_service.identity.caller_rules import LOOPBACK, CallerRule
+from authz_service.identity.caller_rules import LOOPBACK, TO_COME, CallerRule
 from authz_service.identity.contradictions import ASKING, CHANGING, READING_LOG
 
 Fields = list[tuple[str, str]]
 
 _EVERYTHING = "*"
-_POWERS = {
-    "assert_assurance": "is believed when it says how a person has logged in",
-    "contain": "may stop access, by containments",
-    "omit_token": "may leave out a person's token",
-    "review": "may review grants and delegations",
-}
-"""Powers that are not about what a caller is told."""
+_BELIEVED = "is believed when it says how a person has logged in"
 _WHETHER = "whether access is allowed"
 _WHY = "why and by which rule"
 
 
 def fields_of(rule: CallerRule) -> Fields:
     """Return what *rule* grants as names and sentences."""
-    powers = [sentence for power, sentence in _POWERS.items() if power in rule.may]
     asks = may_any(rule, ASKING)
     written = _written(rule.writes) if may_any(rule, CHANGING) else ()
     fields = [
@@ -36,7 +29,10 @@ def fields_of(rule: CallerRule) -> Fields:
         ("is told", "; ".join(told(rule)) or "nothing"),
         ("is not told", "; ".join(not_told(rule)) or "nothing is kept from it"),
     ]
-    fields += [("besides", sentence) for sentence in powers]
+    if "assert_assurance" in rule.may:
+        fields.append(("besides", _BELIEVED))
+    if idle := sorted(rule.may & TO_COME):
+        fields.append(("for later", f"{', '.join(idle)}: known words that give nothing yet"))
     if rule.caller == LOOPBACK:
         fields.append(("note", "whoever calls on insecure loopback: for trials on one machine"))
     return fields

@@ -120,13 +120,17 @@ def callers(settings: Settings) -> Finding:
     path, over_tls = settings.callers_file, settings.client_ca is not None
     plaintext = True if settings.insecure_loopback else False if over_tls else None
     try:
-        rules = read_callers(path, EVERY_RPC, plaintext=plaintext).rules
+        read = read_callers(path, EVERY_RPC, plaintext=plaintext)
     except CallersRefusedError as wrong:
         first, more = located(wrong.problems[0]), len(wrong.problems) - 1
         what = f"{first}, and {counted(more, 'more problem')}" if more else first
         todo = "mend it, see authz policy callers, or name another file: AUTHZ_CALLERS_FILE"
         return bad("callers", what, todo)
-    return fine("callers", f"{path} has {counted(len(rules), 'caller')}")
+    known = counted(len(read.rules), "caller")
+    if read.warnings:
+        doubts = f"{counted(len(read.warnings), 'warning')}: {located(read.warnings[0])}"
+        return odd("callers", f"{known}, {doubts}", f"see: authz policy callers {path}")
+    return fine("callers", f"{path} has {known}")
 
 
 def _asked(settings: Settings) -> str:

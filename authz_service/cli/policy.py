@@ -86,8 +86,8 @@ def callers(
 ) -> None:
     """Check a callers file, and show who may what: what each caller is told, and what it is not.
 
-    Works on the file and asks no service; authz status shows which is in force. Ends with 0, 1 for
-    an unknown caller, or 3 for a defective file.
+    Works on the file and asks no service; authz status shows which is in force. Doubtful rows are
+    warned of. Ends with 0, 1 for an unknown caller, or 3 for a defective file.
     """
     from authz_service.cli.callers_report import report_callers, report_difference  # noqa: PLC0415  # heavy
 

@@ -3,41 +3,36 @@
 from __future__ import annotations
 
 import ssl
+from datetime import datetime
 from pathlib import Path
 
-
-class CertificateError(Exception):
-    """Certificate and key cannot be used; the message names the files."""
+from authz_service.identity.tls_files import TlsFilesError, read_own
 
 
-def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+def server_context(certificate: Path, key: Path, now: datetime) -> ssl.SSLContext:
     """Return a new context: TLS 1.2 or newer, no client certificate asked for.
 
     Raises:
-        CertificateError: A file is missing, is no PEM, or is not the other's.
+        TlsFilesError: What the port of callers would refuse at *now*, or what OpenSSL does.
     """
+    judged = read_own(certificate, key, now)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
+    place = f"AUTHZ_TLS_CERT={certificate}, AUTHZ_TLS_KEY={key}"
     try:
         context.load_cert_chain(certificate, key, password=_no_password)
     except (OSError, ValueError) as error:
-        why = _why(error)
-        raise CertificateError(
-            f"AUTHZ_TLS_CERT={certificate}, AUTHZ_TLS_KEY={key}: cannot be used: {why}"
-        ) from None
+        raise TlsFilesError(f"{place}: cannot be used: {_why(error)}") from None
+    if read_own(certificate, key, now) != judged:  # OpenSSL reads paths, not what was judged
+        raise TlsFilesError(f"{place}: were replaced while they were read; try again")
     return context
 
 
 def _no_password() -> str:
-    """Give no password: a service has nobody to ask.
-
-    Raises:
-        ValueError: Always.
-    """
-    message = "the key has a password; store it without one, readable by the service alone"
-    raise ValueError(message)
+    """Give no password, where a key that has one came meanwhile: a service has nobody to ask."""
+    return ""
 
 
 def _why(error: OSError | ValueError) -> str:

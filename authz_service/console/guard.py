@@ -5,16 +5,22 @@ from __future__ import annotations
 import ipaddress
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import structlog
 
-from authz_service.console.certificate import CertificateError, server_context
+from authz_service.console.certificate import server_context
 from authz_service.console.tokens import TokenFileError, Tokens, read_tokens
 from authz_service.file_watch import Contents, FileWatch
+from authz_service.identity.tls_files import TlsFilesError
 
 log = structlog.get_logger(__name__)
+
+_now = partial(datetime.now, UTC)
+"""Certificates end by the real time, whatever the service's is."""
 
 
 class GuardError(Exception):
@@ -64,7 +70,7 @@ class Guard:
         try:
             self._take_tokens()
             self._take_certificate()
-        except (TokenFileError, CertificateError) as wrong:
+        except (TokenFileError, TlsFilesError) as wrong:
             raise GuardError(str(wrong)) from None
 
     def start(self) -> None:
@@ -98,7 +104,7 @@ class Guard:
         """Read certificate and key into a new context: the live one would mix old and new."""
         _, certificate, key = self._files
         if certificate is not None and key is not None:
-            self.tls = server_context(certificate, key)
+            self.tls = server_context(certificate, key, _now())
 
 
 def _present(*paths: Path | None) -> list[Path]:
@@ -118,7 +124,7 @@ def _wrong_with(take: Callable[[], None]) -> str:
     """Return why *take* takes nothing; an empty text where it did."""
     try:
         take()
-    except (TokenFileError, CertificateError) as wrong:
+    except (TokenFileError, TlsFilesError) as wrong:
         return str(wrong)
     return ""
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from authz_service.console.exchange import Answer, Asked, exchange
+from starlette.responses import PlainTextResponse, Response
+
+from authz_service.console.application import application_of
+from authz_service.console.exchange import exchange
 from authz_service.console.listener import Bounds, Connection, Listener, Place
 
 SETTING = "AUTHZ_HEALTH_LISTEN"
@@ -21,7 +24,6 @@ _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 """How a client begins that knows that it speaks HTTP/2 (RFC 9113, section 3.4)."""
 _LAST_SECONDS = 0.2
 _CHUNK_BYTES = 16 << 10
-_YES, _NO = Answer(200, b"SERVING\n"), Answer(503, b"NOT_SERVING\n")
 
 
 class HealthAddress:
@@ -39,8 +41,10 @@ class HealthAddress:
             is_ready: Whether questions can be answered.
             grpc_path: The socket of the server that HTTP/2 is passed on to.
         """
-        self._is_ready = is_ready
         self._grpc_path = grpc_path
+        self._application = application_of(
+            {"/livez": lambda: _answer(yes=True), "/readyz": lambda: _answer(yes=is_ready())}
+        )
         self._listener = Listener(Place(address, SETTING), self._attend, bounds=BOUNDS)
         self.port = 0
 
@@ -68,17 +72,7 @@ class HealthAddress:
             connection.may_last(HTTP2_SECONDS)
             await self._pass_on(connection, begun)
         elif begun:
-            await exchange(connection, self._answer, begun)
-
-    def _answer(self, asked: Asked) -> Answer:
-        """Say whether the service lives, which it does if it says so, or serves; no reasons."""
-        if asked.method not in {"GET", "HEAD"}:
-            return Answer(405, headers=(("Allow", "GET, HEAD"),))
-        if asked.path == "/livez":
-            return _YES
-        if asked.path == "/readyz":
-            return _YES if self._is_ready() else _NO
-        return Answer(404)
+            await exchange(connection, self._application, begun)
 
     async def _pass_on(self, connection: Connection, begun: bytes) -> None:
         """Pass bytes on in both directions until one side has ended."""
@@ -95,6 +89,11 @@ class HealthAddress:
                 pump.cancel()
             writer.transport.abort()
             await asyncio.gather(*pumps, return_exceptions=True)
+
+
+def _answer(*, yes: bool) -> Response:
+    """Say whether the service lives, which it does if it says so, or serves; no reasons."""
+    return PlainTextResponse("SERVING\n" if yes else "NOT_SERVING\n", 200 if yes else 503)
 
 
 async def _beginning(reader: asyncio.StreamReader) -> bytes:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import structlog
+from starlette.responses import JSONResponse, Response
 
-from authz_service.console.exchange import Answer, Asked, exchange
+from authz_service.console.application import Page, application_of
+from authz_service.console.bearer import BearerCheck
+from authz_service.console.exchange import exchange
 from authz_service.console.guard import Guard, GuardFiles
 from authz_service.console.listener import Bounds, Connection, Listener, Place
-from authz_service.console.seldom import Seldom
-
-log = structlog.get_logger(__name__)
 
 SETTING = "AUTHZ_HTTP_LISTEN"
 BOUNDS = Bounds(connections=128, seconds=10.0)
 """Many more than scrapers need, so that it takes a flood to make one of them wait."""
-
-_REALM = 'Bearer realm="authz"'
-_NOT_THERE = Answer(404)
-_NOT_DONE = Answer(405, headers=(("Allow", "GET, HEAD"),))
 
 HealthReading = Callable[[], Mapping[str, str]]
 """What stands in the way of serving, by part; empty where nothing does."""
@@ -30,11 +24,7 @@ DetailsReading = Callable[[], Mapping[str, object]]
 
 
 class Console:
-    """Serves ``GET /metrics`` and ``GET /healthz`` on the service's own event loop.
-
-    Attributes:
-        refused: How many requests did not show a valid token.
-    """
+    """Serves ``GET /metrics`` and ``GET /healthz`` on the service's own event loop."""
 
     def __init__(  # noqa: PLR0913  # every word it has
         self,
@@ -63,17 +53,21 @@ class Console:
         self._health = health
         self._details = details
         self._is_serving = serving or (lambda: not health())
-        self._pages: dict[str, Callable[[], Answer]] = {
-            "/metrics": lambda: Answer(200, metrics(), content_type),
+        self._guard = guard or Guard(address, GuardFiles())
+        shown: dict[str, Page] = {
+            "/metrics": lambda: Response(metrics(), headers={"Content-Type": content_type}),
             "/healthz": self._health_page,
             **{path: _json_page(read) for path, read in (pages or {}).items()},
         }
-        self._guard = guard or Guard(address, GuardFiles())
-        self._said_refused = Seldom()
+        self._door = BearerCheck(application_of(shown), lambda: self._guard.tokens)
         self._listener = Listener(
             Place(address, SETTING), self._attend, bounds=BOUNDS, tls=lambda: self._guard.tls
         )
-        self.refused = 0
+
+    @property
+    def refused(self) -> int:
+        """How many requests did not show a valid token."""
+        return self._door.refused
 
     @property
     def dropped(self) -> int:
@@ -97,41 +91,16 @@ class Console:
 
     async def _attend(self, connection: Connection) -> None:
         """Answer the request of one connection."""
-        await exchange(connection, self._answer)
+        await exchange(connection, self._door)
 
-    def _answer(self, asked: Asked) -> Answer:
-        """Answer; who shows no valid token is told nothing, whatever was asked for."""
-        tokens = self._guard.tokens
-        if tokens is not None and not tokens.accept(asked.authorization):
-            return self._refusal(asked)
-        if asked.method not in {"GET", "HEAD"}:
-            return _NOT_DONE
-        page = self._pages.get(asked.path)
-        return _NOT_THERE if page is None else page()
-
-    def _refusal(self, asked: Asked) -> Answer:
-        """Refuse, as RFC 6750, section 3, has it; count it, and log it once a minute at most."""
-        self.refused += 1
-        why = "not a valid token" if asked.authorization else "no token"
-        if self._said_refused.may_say():
-            log.warning("http_refused", why=why, peer=asked.peer, refused=self.refused)
-        challenge = f'{_REALM}, error="invalid_token"' if asked.authorization else _REALM
-        return Answer(401, headers=(("WWW-Authenticate", challenge),))
-
-    def _health_page(self) -> Answer:
+    def _health_page(self) -> Response:
         """Answer 200 where questions can be answered, 503 with what stands in the way."""
         reasons, is_serving = dict(self._health()), self._is_serving()
         status = "SERVING" if is_serving else "NOT_SERVING"
         said = {"status": status, "reasons": reasons, **self._details()}
-        return _json(said, 200 if is_serving else 503)
+        return JSONResponse(said, 200 if is_serving else 503)
 
 
-def _json_page(read: Callable[[], Any]) -> Callable[[], Answer]:
+def _json_page(read: Callable[[], Any]) -> Page:
     """Return what answers with what is *read* at each request."""
-    return lambda: _json(read(), 200)
-
-
-def _json(said: Any, status: int) -> Answer:
-    """Return *said* as an answer."""
-    text = json.dumps(said, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return Answer(status, text.encode(), "application/json")
+    return lambda: JSONResponse(read())

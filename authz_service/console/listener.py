@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import structlog
 
-from authz_service.console.seldom import Seldom
+from authz_service.telemetry.seldom import Seldom
 
 log = structlog.get_logger(__name__)
 
@@ -63,10 +63,15 @@ class Connection:
         self._limit = limit
 
     @property
-    def peer(self) -> str:
-        """The address of who connected; empty where it has gone."""
+    def client(self) -> tuple[str, int] | None:
+        """The address and port of who connected; None where it has gone."""
         name = self.writer.get_extra_info("peername")
-        return str(name[0]) if name else ""
+        return (str(name[0]), int(name[1])) if name else None
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether it is one with TLS."""
+        return self.writer.get_extra_info("sslcontext") is not None
 
     def may_last(self, seconds: float) -> None:
         """Let it last for *seconds* from now on."""
@@ -107,8 +112,7 @@ class Listener:
         self._open: dict[asyncio.Task[None], socket.socket | None] = {}
         self._accepting: asyncio.Task[None] | None = None
         self._listening: socket.socket | None = None
-        self._said_dropped = Seldom()
-        self._said_full = Seldom()
+        self._said = Seldom()
         self.dropped = 0
 
     async def start(self) -> int:
@@ -148,7 +152,7 @@ class Listener:
             try:
                 sock, _ = await loop.sock_accept(listening)
             except OSError as error:  # no descriptors left, or a peer that has gone
-                if self._said_full.may_say():
+                if self._said.due("full") is not None:
                     log.warning("connection_not_accepted", why=error.strerror)
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
@@ -210,7 +214,7 @@ class Listener:
     def _drop(self, why: str) -> None:
         """Count a connection that was cut."""
         self.dropped += 1
-        if self._said_dropped.may_say():
+        if self._said.due("dropped") is not None:
             log.warning(
                 "connections_dropped", setting=self._place.setting, why=why, dropped=self.dropped
             )

@@ -19,7 +19,8 @@ _PURPOSES = frozenset(purpose.value for purpose in PurposeOfUse)
 _KINDS = frozenset(kind.value for kind in FactKind)
 _AS = " as "
 _CALLER_HINT = "write loopback, or a SPIFFE ID as in spiffe://clinic.example/booking"
-_SOURCE_HINT = "write <kind> as <source>, as in attendance as media-server"
+SOURCE_HINT = "write <kind> as <source>, as in attendance as media-server"
+"""What to do about a kind of facts without a source."""
 
 
 class CallerFields(NamedTuple):
@@ -100,7 +101,7 @@ def _is_kind(cells: Cells, kind: Field) -> bool:
     if kind.text in _KINDS:
         return True
     if not is_out_of_place(cells, kind, "kind of fact"):
-        hint = f"{suggestion(kind.text, _KINDS)} ({_SOURCE_HINT})"
+        hint = f"{suggestion(kind.text, _KINDS)} ({SOURCE_HINT})"
         cells.refuse(kind, f"no kind of fact is called {shown(kind.text)}", hint)
     return False
 

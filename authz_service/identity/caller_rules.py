@@ -12,6 +12,8 @@ LOOPBACK = "loopback"
 
 MAY = frozenset({"explain", "assert_assurance", "omit_token", "contain", "review", "read_log"})
 """What a caller may be allowed beside the RPCs themselves."""
+TO_COME = frozenset({"omit_token", "contain", "review"})
+"""Those of them that give nothing yet."""
 
 
 @dataclass(frozen=True, slots=True)

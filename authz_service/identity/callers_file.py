@@ -25,6 +25,8 @@ from authz_service.tables.rows import Row, expect_fields, refuse_cut_file, rows_
 MAX_CALLERS = 1000
 """How many callers a file may have."""
 
+_DOUBTFUL = "doubtful"
+"""The kind of what is warned of."""
 _HEADER_HINT = f"write {','.join(HEADER)} above the rows"
 
 
@@ -66,7 +68,8 @@ def parse_callers(
         _refuse_uncallable(file, rules, findings, plaintext=plaintext)
     if problems := findings.problems():
         raise CallersRefusedError(*problems)
-    return Callers(revision_of(content), rules, warnings.problems())
+    doubts = tuple(warning._replace(kind=_DOUBTFUL) for warning in warnings.problems())
+    return Callers(revision_of(content), rules, doubts)
 
 
 def revision_of(content: bytes) -> str:

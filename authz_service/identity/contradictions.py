@@ -8,7 +8,7 @@ exempt: it is for trials, of such rows as well.
 
 from __future__ import annotations
 
-from authz_service.identity.caller_row import CallerFields
+from authz_service.identity.caller_row import SOURCE_HINT, CallerFields
 from authz_service.identity.caller_rules import LOOPBACK, CallerRule
 from authz_service.pdp.entity_words import FactKind
 from authz_service.tables.cells import Cells
@@ -30,17 +30,11 @@ _COLUMNS = {
 _POWERS = {
     "explain": ASKING,
     "assert_assurance": ASKING,
-    "omit_token": ASKING,
     "read_log": READING_LOG,
 }
-"""The RPCs for which a power is."""
+"""The RPCs for which a power is; what gives nothing yet is for none."""
 _NEEDED_POWERS = {"read_log": READING_LOG}
 """The RPCs that fail at every call without a power."""
-_WRITTEN_POWERS = {
-    "contain": (FactKind.CONTAINMENT,),
-    "review": (FactKind.GRANT, FactKind.DELEGATION),
-}
-"""The kinds of facts for which a power is."""
 _UNSEEN = "it would come into force, unseen, with the next thing that is granted"
 _WITNESSES = (FactKind.RECORDING, FactKind.CONSULTATION, FactKind.ATTENDANCE)
 
@@ -77,7 +71,8 @@ def _warn_columns(cells: Cells, row: CallerFields, rule: CallerRule) -> None:
 
 def _warn_tenants(cells: Cells, row: CallerFields, rule: CallerRule) -> None:
     """Warn of tenants with what is not divided by them, and none with what is."""
-    undivided = _named(rule, _OF_EVERY_TENANT) + sorted(rule.may & {"read_log"})
+    undivided = _named(rule, _OF_EVERY_TENANT)
+    undivided += [word.text for word in split(row.may, "|") if word.text == "read_log"]
     if rule.tenants is not None and undivided:
         hint = f"write * for its tenants, or remove {' and '.join(undivided)}"
         cells.refuse(row.tenants, f"{undivided[0]} is about every tenant", hint)
@@ -93,14 +88,11 @@ def _warn_empty(cells: Cells, row: CallerFields, what: str, needing: list[str]) 
 
 
 def _warn_powers(cells: Cells, row: CallerFields, rule: CallerRule) -> None:
-    """Warn of a power that no RPC or fact is for."""
+    """Warn of a power that is for RPCs which the caller may not use."""
     for word in split(row.may, "|"):
-        rpcs, kinds = _POWERS.get(word.text), _WRITTEN_POWERS.get(word.text)
+        rpcs = _POWERS.get(word.text)
         if rpcs and not _can(rule, rpcs):
             message = f"there is {word.text}, and no {' or '.join(rpcs)} to use it"
-            cells.refuse(word, message, f"remove it: {_UNSEEN}")
-        if kinds and not (rule.writes or {}).keys() & set(kinds):
-            message = f"there is {word.text}, and no {' or '.join(kinds)} among what it writes"
             cells.refuse(word, message, f"remove it: {_UNSEEN}")
 
 
@@ -110,25 +102,23 @@ def _warn_lack_of_powers(cells: Cells, row: CallerFields, rule: CallerRule) -> N
         if power not in rule.may and (named := _named(rule, rpcs)):
             hint = f"add {power} to what it may, or remove {' and '.join(named)}"
             cells.refuse(row.rpcs, f"{named[0]} needs {power}", hint)
-    if FactKind.CONTAINMENT in (rule.writes or {}) and "contain" not in rule.may:
-        hint = "add contain to what it may, or remove the kind"
-        cells.refuse(row.writes, "who writes containments needs contain", hint)
 
 
 def _warn_of_stated_sources(cells: Cells, cell: Field, rule: CallerRule) -> None:
     """Warn of a caller that states the sources of its facts itself."""
-    if rule.writes is None or None in rule.writes.values():
+    if _can(rule, CHANGING) and (rule.writes is None or None in rule.writes.values()):
         message = "this caller states the sources of its facts itself, and may speak as any system"
-        cells.refuse(cell, message, "name each kind as <kind> as <source>")
+        cells.refuse(cell, message, SOURCE_HINT)
 
 
 def refuse_two_witnesses(cells: Cells, rule: CallerRule) -> None:
     """Refuse a caller that speaks as two of the three systems that have to agree.
 
-    Under one source it may write all three kinds: then two of them corroborate nothing.
+    Under one source it may write all three kinds: then two of them corroborate nothing. Who states
+    its sources itself is warned of.
     """
     writes = rule.writes or {}
-    said = {kind: writes[kind] for kind in _WITNESSES if kind in writes}
+    said = {kind: source for kind in _WITNESSES if (source := writes.get(kind)) is not None}
     if rule.caller != LOOPBACK and len(set(said.values())) > 1:
         message = f"one caller would write {' and '.join(f'{k} as {s}' for k, s in said.items())}"
         hint = (

@@ -117,6 +117,7 @@ class ReloadCallers:
         callers = self.active.current
         await self._record_reload("start", Callers("", {}), callers)
         self._observer.callers_loaded("activated", callers.revision)
+        _warn_of(callers)
 
     async def take(self, content: bytes) -> None:
         """Put in force what the file holds now, or refuse it; returns once that is recorded.
@@ -160,6 +161,8 @@ class ReloadCallers:
                 previous_revision=previous.revision,
                 callers=len(callers.rules),
             )
+        if outcome == "activated":
+            _warn_of(callers)
 
     async def _refuse(self, error: CallersRefusedError, revision: str) -> None:
         """Leave in force what is, and say why."""
@@ -176,8 +179,7 @@ class ReloadCallers:
             "callers_file_refused",
             callers_revision=in_force,
             refused_revision=revision,
-            problems=[problem.message for problem in problems[:_SHOWN_PROBLEMS]],
-            places=[f"{problem.file}:{problem.line}" for problem in problems[:_SHOWN_PROBLEMS]],
+            **_shown(problems),
         )
 
     async def _record_reload(self, trigger: str, previous: Callers, callers: Callers) -> None:
@@ -197,3 +199,23 @@ class ReloadCallers:
     async def _record(self, event: str, details: tuple[tuple[str, str | int], ...]) -> None:
         """Record an event of the service itself."""
         await self._journal.append((EventRecord(event, self._clock.now(), None, None, details),))
+
+
+def _warn_of(callers: Callers) -> None:
+    """Say what is doubtful about *callers*, which are in force now."""
+    if callers.warnings:
+        log.warning(
+            "callers_doubtful",
+            callers_revision=callers.revision,
+            count=len(callers.warnings),
+            **_shown(callers.warnings),
+        )
+
+
+def _shown(problems: tuple[PolicyProblem, ...]) -> dict[str, list[str]]:
+    """Return the first of *problems* as a line of the log has them."""
+    first = problems[:_SHOWN_PROBLEMS]
+    return {
+        "problems": [problem.message for problem in first],
+        "places": [f"{problem.file}:{problem.line}" for problem in first],
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -45,17 +45,7 @@ class TlsFiles(NamedTuple):
         Raises:
             TlsFilesError: One of them is missing or cannot be read.
         """
-        contents = {}
-        for setting, path in zip(_SETTINGS, self, strict=True):
-            try:
-                contents[path] = path.read_bytes()
-            except OSError as error:
-                why = (error.strerror or type(error).__name__).lower()
-                raise TlsFilesError(
-                    f"{setting}={path}: cannot be read ({why}); name a file in PEM that the "
-                    "service may read"
-                ) from None
-        return contents
+        return _read(self)
 
     def key_is_open(self) -> bool:
         """Whether others than its owner and group may read the key, or its group replace it."""
@@ -139,8 +129,7 @@ def tls_identity_of(files: TlsFiles, contents: Mapping[Path, bytes], now: dateti
     Raises:
         TlsFilesError: They cannot be read, do not fit, or are not valid now.
     """
-    certificate = _server_certificate(files, contents[files.certificate], now)
-    _require_fitting_key(files, contents[files.key], certificate)
+    certificate = _own_certificate(files.certificate, files.key, contents, now)
     return TlsIdentity(
         contents[files.certificate],
         contents[files.key],
@@ -150,9 +139,43 @@ def tls_identity_of(files: TlsFiles, contents: Mapping[Path, bytes], now: dateti
     )
 
 
-def _server_certificate(files: TlsFiles, pem: bytes, now: datetime) -> x509.Certificate:
-    """Return the service's own certificate, the first of its file."""
-    place = f"AUTHZ_TLS_CERT={files.certificate}"
+def read_own(certificate: Path, key: Path, now: datetime) -> dict[Path, bytes]:
+    """Return what the service's own files hold, if it can show that at *now*.
+
+    Raises:
+        TlsFilesError: They cannot be read, do not fit, or are not valid now.
+    """
+    contents = _read((certificate, key))
+    _own_certificate(certificate, key, contents, now)
+    return contents
+
+
+def _read(paths: Sequence[Path]) -> dict[Path, bytes]:
+    """Return what is in *paths*, which are in the order of their settings."""
+    contents = {}
+    for setting, path in zip(_SETTINGS, paths, strict=False):
+        try:
+            contents[path] = path.read_bytes()
+        except OSError as error:
+            why = (error.strerror or type(error).__name__).lower()
+            raise TlsFilesError(
+                f"{setting}={path}: cannot be read ({why}); name a PEM file that it may read"
+            ) from None
+    return contents
+
+
+def _own_certificate(
+    path: Path, key: Path, contents: Mapping[Path, bytes], now: datetime
+) -> x509.Certificate:
+    """Return the service's own certificate, the first of its file, once its key fits."""
+    place = f"AUTHZ_TLS_CERT={path}"
+    certificate = _server_certificate(contents[path], place, now)
+    _require_fitting_key(f"AUTHZ_TLS_KEY={key}", contents[key], certificate, place)
+    return certificate
+
+
+def _server_certificate(pem: bytes, place: str, now: datetime) -> x509.Certificate:
+    """Return the first certificate of *pem*, if it is a server's and valid at *now*."""
     certificate = _certificates(pem, place)[0]
     if certificate.not_valid_after_utc < now:
         ended = certificate.not_valid_after_utc.isoformat()
@@ -179,9 +202,8 @@ def _server_certificate(files: TlsFiles, pem: bytes, now: datetime) -> x509.Cert
     return certificate
 
 
-def _require_fitting_key(files: TlsFiles, pem: bytes, certificate: x509.Certificate) -> None:
-    """Refuse a key that cannot be used, or is another certificate's."""
-    place = f"AUTHZ_TLS_KEY={files.key}"
+def _require_fitting_key(place: str, pem: bytes, certificate: x509.Certificate, shown: str) -> None:
+    """Refuse a key that cannot be used, or is another certificate's than the one *shown*."""
     try:
         key = serialization.load_pem_private_key(pem, password=None)
     except TypeError:
@@ -193,7 +215,7 @@ def _require_fitting_key(files: TlsFiles, pem: bytes, certificate: x509.Certific
         raise TlsFilesError(f"{place}: is no private key in PEM") from None
     if key.public_key().public_bytes(*_PUBLIC) != certificate.public_key().public_bytes(*_PUBLIC):
         raise TlsFilesError(
-            f"{place}: the key does not fit the certificate AUTHZ_TLS_CERT={files.certificate}; "
+            f"{place}: the key does not fit the certificate {shown}; "
             "give the key that this certificate was made for"
         )
 

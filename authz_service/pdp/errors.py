@@ -101,8 +101,35 @@ class StateError(AuthzError):
         super().__init__(f"{what}: {why}")
 
 
+class CallLimit(StrEnum):
+    """What a call came up against: a closed list, by which such calls are counted.
+
+    Those of the first four are refused, the others cut short.
+    """
+
+    SERVICE = "service"
+    CALLER = "caller"
+    WAITING = "waiting"
+    SLOW = "slow"
+    ARRIVAL = "arrival"
+    DURATION = "duration"
+
+
+_LIMITS = {
+    CallLimit.SERVICE: "the service has as many calls in hand as it takes; ask again later",
+    CallLimit.CALLER: "this caller has as many calls in hand as one may have; ask fewer at once",
+    CallLimit.WAITING: "too many large requests wait to be worked on; ask fewer at once",
+    CallLimit.SLOW: "too many requests are still on their way; send each of them in one go",
+}
+
+
 class LimitExceededError(AuthzError):
-    """Too many calls, or too large a message."""
+    """Too many calls at once, or too much in them."""
+
+    def __init__(self, limit: CallLimit) -> None:
+        """Keep which *limit* it is."""
+        super().__init__(_LIMITS[limit])
+        self.limit = limit
 
 
 class FactsUnavailableError(AuthzError):
@@ -153,7 +180,8 @@ class PolicyProblem(NamedTuple):
     """One thing wrong with a bundle, or with the callers file beside it.
 
     Attributes:
-        kind: ``invalid`` (a file) or ``case_failed`` (a golden decision).
+        kind: ``invalid`` (a file), ``case_failed`` (a golden decision), or ``doubtful`` (what a
+            file of callers is warned of, in force all the same).
         file: The file; of a bundle, relative to it.
         line: The line, from 1; 0 where the whole file is meant.
         column: The column, from 1; 0 where the whole line is meant.

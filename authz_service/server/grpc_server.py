@@ -27,10 +27,10 @@ from authz_service.server.access_servicer import AccessServicer
 from authz_service.server.admission import Gate
 from authz_service.server.decision_log_servicer import DecisionLogServicer
 from authz_service.server.facts_servicer import FactsServicer
-from authz_service.server.gated import GatedServices
 from authz_service.server.health import Health
 from authz_service.server.listen import bind, options
 from authz_service.server.policy_servicer import PolicyServicer
+from authz_service.server.standard_services import StandardServices
 from authz_service.server.statuses import RpcObserver, StatusLayer
 
 _SERVICES: dict[str, Any] = {
@@ -57,12 +57,14 @@ class Manner(NamedTuple):
         shared_port: Whether other workers of the same service listen on the same port.
         credentials: What the port is served with; None for plaintext, on loopback only.
         denial_step_ms: The steps at which denials without a reason leave; 0 for at once.
+        connections: Most connections at once.
     """
 
     with_reflection: bool = False
     shared_port: bool = False
     credentials: grpc.ServerCredentials | None = None
     denial_step_ms: int = DEFAULT_STEP_MS
+    connections: int = 1000
 
 
 class GrpcServer:
@@ -82,14 +84,21 @@ class GrpcServer:
         layer = self._layer = StatusLayer(gate, observer, new_request_id)
         _add_services(layer, operations, manner.denial_step_ms)
         self._health = health
-        standard = GatedServices(gate, new_request_id)
+        standard: Any = StandardServices(gate, new_request_id)  # it takes the place of a server
         health_pb2_grpc.add_HealthServicer_to_server(health.servicer, standard)
         if manner.with_reflection:
             servicer = reflection.aio.ReflectionServicer((*SERVICES, reflection.SERVICE_NAME))
             reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, standard)
         self._credentials = manner.credentials
-        self._server = grpc.aio.server(options=options(shared_port=manner.shared_port))
+        self._server = grpc.aio.server(
+            options=options(shared_port=manner.shared_port, connections=manner.connections)
+        )
         self._server.add_generic_rpc_handlers((layer, standard))
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are in hand."""
+        return self._layer.in_flight
 
     async def start(self, address: str) -> int:
         """Serve at *address*; return the port.

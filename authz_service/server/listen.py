@@ -11,8 +11,15 @@ MAX_MESSAGE_BYTES = 4 << 20
 """Largest message, in bytes; a batch of a thousand takes about a quarter of a megabyte."""
 MAX_METADATA_BYTES = 16 << 10
 """Largest metadata of a call, in bytes."""
-MAX_STREAMS = 1000
-"""Most calls at once on one connection."""
+MAX_STREAMS = 100
+"""Most calls at once on one connection, those that were taken back and are not done with included:
+so many wait before somebody else's at most, however fast a client asks and takes back."""
+MAX_WAITING = 4000
+"""Most calls that have arrived and that nobody has looked at yet; beyond twice as many all are
+refused, and in between by chance, by gRPC itself."""
+WINDOW_BYTES = 64 << 10
+"""How much of a request is taken before anybody reads it; by default it would be a whole message,
+and a thousand calls of which nothing is read could hold four gigabytes."""
 
 MAX_CONNECTION_AGE_SECONDS = 600
 """After which a client is told to connect anew, which it does without failing a call. Certificates
@@ -22,16 +29,33 @@ OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
     ("grpc.max_concurrent_streams", MAX_STREAMS),
+    ("grpc.server.max_pending_requests", MAX_WAITING),
+    ("grpc.server.max_pending_requests_hard_limit", 2 * MAX_WAITING),
+    ("grpc.http2.lookahead_bytes", WINDOW_BYTES),
+    ("grpc.http2.bdp_probe", 0),  # it would open the window again
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.http2.settings_timeout", 10_000),
+    ("grpc.max_connection_idle_ms", 300_000),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.max_connection_age_ms", MAX_CONNECTION_AGE_SECONDS * 1000),
     ("grpc.max_connection_age_grace_ms", 30_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
 )
 
 
-def options(*, shared_port: bool) -> tuple[tuple[str, Any], ...]:
-    """Return the options of a server; off a shared port, a second service on it fails loudly."""
-    return (*OPTIONS, ("grpc.so_reuseport", int(shared_port)))
+def options(*, shared_port: bool, connections: int) -> tuple[tuple[str, Any], ...]:
+    """Return the options of a server that takes so many *connections*.
+
+    Off a shared port, a second service on it fails loudly.
+    """
+    return (
+        *OPTIONS,
+        ("grpc.so_reuseport", int(shared_port)),
+        ("grpc.max_allowed_incoming_connections", connections),
+    )
 
 
 class ListenError(Exception):

@@ -21,12 +21,21 @@ from authz_service.pdp.model import is_id
 from authz_service.server.admission import Admitted, Gate
 from authz_service.server.call import Call
 from authz_service.server.failures import DrainingError, Failure, abort, failure_of
+from authz_service.server.in_flight import (
+    GONE_SECONDS,
+    CallLimits,
+    CallsInFlight,
+    Place,
+)
+from authz_service.server.turns import SMALL_BYTES, Turns
+from authz_service.telemetry.seldom import Seldom
 
 log = structlog.get_logger(__name__)
 
-DEFAULT_DEADLINE_SECONDS = 5.0
-"""How long a call without a deadline of its own may take."""
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_LISTED_BYTES = 4 << 10
+"""What a list counts for beside large requests: it takes a few words, and much work."""
+_NOTHING = errors.InvalidRequestError(errors.Violation("request", "is missing"))
 Handler = Callable[[Any, Any], Awaitable[Any]]
 
 
@@ -49,6 +58,10 @@ class RpcObserver(Protocol):
         """Return what counts the calls of one method."""
         ...
 
+    def call_limited(self, limit: errors.CallLimit) -> None:
+        """Count a call that came up against a limit. Must not raise."""
+        ...
+
 
 class StatusLayer(grpc.GenericRpcHandler):
     """Wraps every unary method of ours once, when it is added.
@@ -58,9 +71,13 @@ class StatusLayer(grpc.GenericRpcHandler):
     """
 
     def __init__(
-        self, gate: Gate, observer: RpcObserver, new_request_id: Callable[[], str]
+        self,
+        gate: Gate,
+        observer: RpcObserver,
+        new_request_id: Callable[[], str],
+        limits: CallLimits = CallLimits(),  # noqa: B008  # a constant
     ) -> None:
-        """Let in whom *gate* knows."""
+        """Let in whom *gate* knows, within *limits*."""
         self._gate = gate
         self._observer = observer
         self._new_request_id = new_request_id
@@ -68,6 +85,14 @@ class StatusLayer(grpc.GenericRpcHandler):
         self._in_flight = 0
         self._is_draining = False
         self._idle = asyncio.Event()
+        self._calls = CallsInFlight(limits)
+        self._turns = Turns()
+        self._said = Seldom()
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls have a place."""
+        return self._calls.count
 
     async def drain(self) -> None:
         """Refuse calls from now on; return once none is in flight."""
@@ -85,19 +110,17 @@ class StatusLayer(grpc.GenericRpcHandler):
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
         """Wrap the methods of *service*; generated code calls this as it would a server's."""
         for name, handler in handlers.items():
-            self._wrapped[f"/{service}/{name}"] = grpc.unary_unary_rpc_method_handler(
-                self._wrap((service, name), handler),
+            self._wrapped[f"/{service}/{name}"] = grpc.stream_unary_rpc_method_handler(
+                self._wrap((service, name), handler),  # a stream, so that reading can be bounded
                 None,  # the bytes: what is no message is refused here, and not by grpc as unknown
                 handler.response_serializer,
             )
 
     def _wrap(self, rpc: tuple[str, str], method: Any) -> Handler:
         """Return the handler of *method* with everything around it."""
-        name = rpc[1]
-        handler, parsed = method.unary_unary, method.request_deserializer
-        meter = self._observer.rpc(*rpc)
+        name, answer, meter = rpc[1], self._answering(rpc[1], method), self._observer.rpc(*rpc)
 
-        async def handle(content: bytes, context: Any) -> Any:
+        async def handle(_requests: Any, context: Any) -> Any:
             started_ns = perf_counter_ns()
             meter.arrived()
             self._in_flight += 1
@@ -109,11 +132,14 @@ class StatusLayer(grpc.GenericRpcHandler):
                 rule, callers_revision = self._let_in(context)
                 known_as = CallContext(rule.caller, request_id, trace_id, callers_revision)
                 rule.require_rpc(name)
+                is_bound = context.time_remaining() is not None
+                place = self._calls.enter(rule.caller, is_bound=is_bound)
                 call = Call(known_as, rule, started_ns)
-                response = await _in_time(handler(parsed(content), call), context)
+                response = await place.in_time(answer(call, place, context))
                 code = "OK"
             except Exception as raised:  # noqa: BLE001  # the edge: what is not a status becomes one
                 failure = self._failure(raised, known_as, name)
+                _let_go(raised)
                 code = failure.status.name
                 await abort(context, failure, known_as.request_id)
             finally:
@@ -122,6 +148,25 @@ class StatusLayer(grpc.GenericRpcHandler):
             return response
 
         return handle
+
+    def _answering(self, rpc: str, method: Any) -> Callable[[Call, Place, Any], Awaitable[Any]]:
+        """Return what reads the request of a call of *method*, and answers it in its turn."""
+        handler, parsed, turns = method.unary_unary, method.request_deserializer, self._turns
+        weight = _LISTED_BYTES if rpc.startswith("List") else 0
+
+        async def answer(call: Call, place: Place, context: Any) -> Any:
+            content = await context.read()
+            place.is_arriving = False
+            if content is grpc.aio.EOF:
+                await asyncio.sleep(GONE_SECONDS)
+                raise _NOTHING
+            size = len(content) + weight
+            if size <= SMALL_BYTES:
+                return await handler(parsed(content), call)
+            async with turns.turn(call.rule.caller, size):
+                return await handler(parsed(content), call)
+
+        return answer
 
     def _let_in(self, context: Any) -> Admitted:
         """Return who calls.
@@ -156,6 +201,10 @@ class StatusLayer(grpc.GenericRpcHandler):
         failure = failure_of(raised)
         error, status, reason = failure
         refusals = self._gate.refusals
+        limit = getattr(error, "limit", None)
+        if limit is not None:
+            self._observer.call_limited(limit)
+            self._tell(log.warning, "call_limited", _fields(error, known_as, rpc), limit=limit)
         if isinstance(error, errors.CallerUnauthenticatedError):
             caller = error.caller if is_caller(error.caller) else ""  # it comes from outside
             known_as = known_as._replace(caller=caller)
@@ -163,10 +212,28 @@ class StatusLayer(grpc.GenericRpcHandler):
         elif isinstance(error, errors.CallerNotAllowedError):
             refusals.refused(error.refusal, known_as, rpc)
         elif status is grpc.StatusCode.INTERNAL:
-            log.error("rpc_failed", **_fields(error, known_as, rpc), exc_info=error)
+            self._tell(log.error, "rpc_failed", _fields(error, known_as, rpc), exc_info=error)
         elif status is grpc.StatusCode.UNAVAILABLE and reason != "DRAINING":
-            log.warning("rpc_unavailable", **_fields(error, known_as, rpc), why=str(error))
+            fields = _fields(error, known_as, rpc)
+            self._tell(log.warning, "rpc_unavailable", fields, why=str(error))
         return failure
+
+    def _tell(self, tell: Any, event: str, fields: dict[str, str], **more: Any) -> None:
+        """Log *event* once a minute for each RPC and kind of error, with how often it happened."""
+        unsaid = self._said.due(f"{event} {fields['rpc']} {fields['error_type']}")
+        if unsaid is not None:
+            tell(event, **fields, **more, **({"since_last": unsaid} if unsaid else {}))
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Drop what *error* remembers of where it was raised.
+
+    gRPC keeps the error with the call, and the call's frames keep both: so a request, of up to
+    4 MiB, would be held until the cyclic collector comes by, which is after thousands of calls.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__context__
 
 
 def _fields(error: Exception, known_as: CallContext, rpc: str) -> dict[str, str]:
@@ -177,15 +244,3 @@ def _fields(error: Exception, known_as: CallContext, rpc: str) -> dict[str, str]
         "caller": known_as.caller,
         "error_type": type(error).__name__,
     }
-
-
-async def _in_time(answer: Awaitable[Any], context: Any) -> Any:
-    """Return *answer*, within a time of ours where the caller named none.
-
-    Raises:
-        TimeoutError: It took longer.
-    """
-    if context.time_remaining() is not None:
-        return await answer
-    async with asyncio.timeout(DEFAULT_DEADLINE_SECONDS):
-        return await answer

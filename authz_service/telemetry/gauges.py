@@ -84,6 +84,15 @@ def watch_cache(metrics: Metrics, counts: Callable[[], CacheCounts]) -> None:
     watch("authz_facts_cache_evicted_total", "Values evicted.", lambda: counts().evicted, "kind")
 
 
+def watch_calls(metrics: Metrics, in_flight: Callable[[], int]) -> None:
+    """Show at each scrape how many calls have a place."""
+    metrics.watch(
+        "authz_calls_in_flight",
+        "Calls in hand, those included whose answers were not taken yet.",
+        in_flight,
+    )
+
+
 def watch_shipping(metrics: Metrics, standing: Callable[[], ShippingStanding]) -> None:
     """Show at each scrape how shipping is doing."""
     watch = metrics.watch

@@ -9,15 +9,19 @@ from typing import Any, TextIO
 import orjson
 import structlog
 
+from authz_service.telemetry.seldom import Seldom
 from authz_service.telemetry.tracebacks import render_error
 
-_QUIET = ("casbin", "alembic", "uvicorn", "uvicorn.error", "uvicorn.access", "asyncio", "grpc")
+_QUIET = ("casbin", "alembic", "asyncio", "grpc")
+_LONGEST = 1000
+"""So much of a library's message is written: it may hold what a client made up."""
 
 
 def set_up_logs(log_format: str, stream: TextIO = sys.stderr, *, worker: int | None = None) -> None:
     """Send every event to *stream*, as ``json`` or as ``console``, or by what it is with ``auto``.
 
-    Libraries that log through the standard library are heard from WARNING on, in the same form.
+    Libraries that log through the standard library are heard from WARNING on, in the same form,
+    each kind of event once a minute: what they log a client may be able to bring about at will.
     Where this is one of several workers, each event names it.
     """
     readable = is_readable(log_format, stream)
@@ -54,9 +58,28 @@ def without_context(_logger: Any, _method: str, event: Any) -> Any:
     return event
 
 
+class _Terse(logging.StreamHandler[TextIO]):
+    """Writes each kind of event once a minute, with how often it happened since the last."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Write to *stream*."""
+        super().__init__(stream)
+        self._said = Seldom()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write *record*, or count it. One thread at a time, by the lock of the base class."""
+        begins = str(record.msg)[:40]
+        unsaid = self._said.due(f"{record.name} {record.levelno} {record.lineno} {begins}")
+        if unsaid is None:
+            return
+        text = record.getMessage()[:_LONGEST]
+        record.msg, record.args = f"{text} ({unsaid} more before)" if unsaid else text, ()
+        super().emit(record)
+
+
 def _hear_libraries(shared: list[Any], renderer: Any, stream: TextIO) -> None:
     """Render what libraries log in the same form."""
-    heard = logging.StreamHandler(stream)
+    heard = _Terse(stream)
     heard.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[without_context, *shared],

@@ -21,7 +21,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from authz_service.operations.page_filling import ALARMING
-from authz_service.pdp.errors import CallerRefusal
+from authz_service.pdp.errors import CallerRefusal, CallLimit
 from authz_service.pdp.model import Action, Effect, Reason
 from authz_service.telemetry.callers_meter import CallersMeter
 from authz_service.telemetry.families import (
@@ -78,6 +78,7 @@ class Metrics(Collector):
         self._writes = Counter(dict.fromkeys(_WRITES, 0))
         self._conflicts = 0
         self._refusals = Counter(dict.fromkeys((each.value for each in CallerRefusal), 0))
+        self._limits = Counter(dict.fromkeys((each.value for each in CallLimit), 0))
         self._readings: list[tuple[str, str, str, Reading]] = []
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -117,6 +118,10 @@ class Metrics(Collector):
     def caller_refused(self, refusal: CallerRefusal) -> None:
         """Count a caller that was refused."""
         self._refusals[refusal.value] += 1
+
+    def call_limited(self, limit: CallLimit) -> None:
+        """Count a call that came up against a limit."""
+        self._limits[limit.value] += 1
 
     def watch(self, name: str, documentation: str, read: Reading, label: str = "") -> None:
         """Add a value, or values by *label*, that are read at each scrape.
@@ -192,7 +197,7 @@ class Metrics(Collector):
         )
 
     def _collect_callers(self) -> Iterator[Metric]:
-        """Yield which callers were refused, by what for."""
+        """Yield which callers were refused, and which calls came up against a limit."""
         yield counter(
             "authz_caller_refusals",
             "Calls refused because of who called, by what was refused.",
@@ -200,6 +205,12 @@ class Metrics(Collector):
             by_one_label(self._refusals),
         )
         yield from self._callers.collect()
+        yield counter(
+            "authz_calls_limited",
+            "Calls refused or cut short because they were too many or took too long, by the limit.",
+            ("limit",),
+            by_one_label(self._limits),
+        )
 
     def _collect_policy(self) -> Iterator[Metric]:
         """Yield what became of bundles."""

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import signal
+import socket
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,11 +48,28 @@ def restarts(service: ServiceProcess, reason: str) -> float:
 
 
 def kill_workers(service: ServiceProcess, *numbers: int) -> None:
-    """Kill workers as `kill -9` does; return once the parent has noticed."""
-    pids = [worker["pid"] for worker in overview(service) if worker["number"] in numbers]
+    """Kill those of the workers that run as `kill -9` does; return once the parent has noticed.
+
+    One that is between two lives has no process; as 0 it would be everybody who runs this test.
+    """
+    found = overview(service)
+    pids = [each["pid"] for each in found if each["number"] in numbers and each["pid"]]
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     eventually(lambda: not {worker["pid"] for worker in overview(service)} & set(pids), 10)
+
+
+def free_ports(count: int) -> int:
+    """Return the first of so many ports in a row that nobody uses now."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as first:
+            port = int(first.getsockname()[1])
+            try:
+                for other in range(port + 1, port + count):
+                    socket.create_server(("127.0.0.1", other)).close()
+            except OSError:
+                continue
+            return port
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 from authz_service.api.v1 import decision_log_pb2, entities_pb2, facts_pb2, policy_pb2
 from authz_service.api.v1 import recording_access_pb2 as pb
 from authz_service.audit.verify import read_records
+from authz_service.identity.caller_rules import MAY, TO_COME
 from tests.e2e.client import (
     ALLOWED,
     Client,
@@ -194,7 +195,7 @@ LIMITS = [
     ("tenant", "WriteFacts", write(ELSEWHERE)),
     ("kind", "DeleteFacts", delete(("attendance", "rec-mara"))),
     ("tenant", "DeleteFacts", delete(("subject", "stranger"))),
-    ("power", "ResolveConflict", resolve()),
+    ("tenant", "ResolveConflict", resolve("rec-dal")),
     ("tenant", "ReloadPolicy", reload_policy),
     ("power", "ListDecisions", log_page),
     ("power", "GetDecision", log_entry),
@@ -313,18 +314,22 @@ def test_facts_of_other_tenants_are_read_as_if_there_were_none(limited: Running)
     assert [one.subject.id for one in response.facts] == ["ines"]
 
 
-POWERS = [
-    pytest.param("resolve", resolve(), id="resolve"),
-    pytest.param("read_log", log_page, id="read_log"),
-]
-TO_COME = "omit_token|contain|review"
+def test_who_may_use_the_rpc_resolves_conflicts_and_nobody_else(
+    registry: Path, tmp_path: Path
+) -> None:
+    """Within its tenants, without any power, and with all of them not."""
+    with ExitStack() as stack:
+        client = started(stack, tmp_path, registry, f"loopback,ResolveConflict,{TENANT},,,,")
+        assert resolve()(client, "with").patient_id == "mara"
+    with ExitStack() as stack:
+        client = started(stack, tmp_path, registry, "loopback,CheckAccess|WriteFacts,*,*,*,*,*")
+        assert failing(resolve(), client, "without").message.endswith("(rpc)")
 
 
-@pytest.mark.parametrize(("power", "call"), POWERS)
-def test_a_power_is_needed_and_enough(caller: Start, power: str, call: Call) -> None:
-    client = caller(f"loopback,*,*,*,*,,{power}")
+def test_who_has_the_power_reads_the_log(caller: Start) -> None:
+    client = caller("loopback,*,*,*,*,,read_log")
 
-    eventually(lambda: is_answered(call, client))
+    eventually(lambda: is_answered(log_page, client))
 
 
 def is_answered(call: Call, client: Client) -> bool:
@@ -338,11 +343,10 @@ def is_answered(call: Call, client: Client) -> bool:
     return True
 
 
-@pytest.mark.parametrize(("power", "call"), POWERS)
-def test_every_other_power_is_not_enough(caller: Start, power: str, call: Call) -> None:
-    others = "|".join({"resolve", "read_log", "explain", "assert_assurance"} - {power})
+def test_every_other_power_is_not_enough_for_the_log(caller: Start) -> None:
+    others = "|".join(MAY - {"read_log"})
 
-    failure = failing(call, caller(f"loopback,*,*,*,*,*,{others}|{TO_COME}"), "without")
+    failure = failing(log_page, caller(f"loopback,*,*,*,*,*,{others}"), "without")
 
     assert failure.message.endswith("(power)")
 
@@ -370,14 +374,14 @@ def test_a_bound_caller_with_every_power_stays_inside_of_its_tenants(
 
 
 def test_words_for_what_is_to_come_give_nothing(caller: Start) -> None:
-    """Neither reasons nor belief in assurance, the log or conflicts."""
-    client = caller(f"loopback,*,*,*,*,*,{TO_COME}")
+    """Neither reasons nor the log."""
+    client = caller(f"loopback,*,*,*,*,*,{'|'.join(TO_COME)}")
 
     outcome = client.outcome("mara", "rec-ines")
-    refused = [failing(call, client, "w") for call in (resolve(), log_page)]
+    refused = failing(log_page, client, "w")
 
     assert outcome == ("DENY", "NOT_AVAILABLE")
-    assert [each.message[-7:] for each in refused] == ["(power)"] * 2
+    assert refused.message.endswith("(power)")
 
 
 def test_a_flood_of_refusals_is_counted_whole_and_written_twice(

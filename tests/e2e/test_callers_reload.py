@@ -14,26 +14,34 @@ from typing import Any
 
 import grpc
 import pytest
+from structlog.testing import capture_logs
 
-from authz_service import app
 from authz_service.audit.verify import read_records
-from authz_service.identity.callers import ActiveCallers
-from authz_service.server.admission import Admitted
-from tests.e2e.client import Client, client_of, eventually, failing, outcome_of
+from tests.certificates import Estate
+from tests.e2e.client import Client, client_of, eventually, outcome_of
 from tests.e2e.clinic import FACTS
 from tests.e2e.crew import overview, serving_crew
 from tests.service_process import ServiceProcess, refused_start, serving_process
 from tests.service_thread import ServiceThread, serving, untried_policy
+from tests.wire import failure_of
 
 HEADER = "caller,rpcs,tenants,actions,purposes,writes,may\n"
 EVERYTHING = "loopback,*,*,*,*,*,*\n"
 GATEWAY, BOOKING = "spiffe://clinic.example/gateway", "spiffe://clinic.example/booking"
+NEW = "spiffe://clinic.example/new"
+UNKNOWN = ("UNAUTHENTICATED", "CALLER_UNAUTHENTICATED")
+READY = grpc.ChannelConnectivity.READY
+
+
+def revision_of(path: Path) -> str:
+    """Return the revision of the file."""
+    return sha256(path.read_bytes()).hexdigest()
 
 
 def written(path: Path, rows: str) -> str:
     """Replace the file by one with *rows*; return its revision."""
     path.write_text(HEADER + rows, encoding="utf-8")
-    return sha256(path.read_bytes()).hexdigest()
+    return revision_of(path)
 
 
 def written_in_steps(path: Path, rows: str) -> str:
@@ -145,49 +153,68 @@ def status_of(client: Client, action: str, purpose: str) -> str:
     return "OK"
 
 
-class ByName:
-    """Takes callers at their word, which stands in their metadata."""
-
-    def __init__(self, callers: ActiveCallers) -> None:
-        self._callers = callers
-
-    def admit(self, context: Any) -> Admitted:
-        callers = self._callers.current
-        return Admitted(
-            callers.rule_of(dict(context.invocation_metadata())["as"]), callers.revision
-        )
-
-
-def ask_as(client: Client, caller: str) -> tuple[str, str]:
-    """Ask as *caller*; return the effect and reason, or the status and its reason."""
+def ask(client: Client) -> tuple[str, str]:
+    """Ask; return the effect and reason, or the status and its reason."""
     try:
-        return outcome_of(client.check(metadata=[("as", caller)]))
-    except grpc.RpcError:
-        failure = failing(client.check, metadata=[("as", caller)])
+        return outcome_of(client.check())
+    except grpc.RpcError as error:
+        failure = failure_of(error)
         return failure.code, failure.reason
 
 
 def test_whom_a_file_takes_away_is_unknown_at_the_next_call_of_a_kept_connection(
-    tmp_path: Path, callers: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, estate: Estate
 ) -> None:
     """And what it adds is there; those whom it leaves alone notice nothing."""
-    monkeypatch.setattr(app, "LoopbackAdmission", ByName)
-    gateway, booking = (f"{name},CheckAccess,*,VIEW,PATRQT,,\n" for name in (GATEWAY, BOOKING))
-    written(callers, EVERYTHING + gateway + booking)
+    gateway, booking = (f"{name},CheckAccess,*,VIEW,PATRQT,," for name in (GATEWAY, BOOKING))
+    estate.put_callers(gateway, booking)
     answers: list[tuple[str, str]] = []
 
-    with serving(tmp_path, callers_file=callers) as service, client_of(service) as client:
-        before = ask_as(client, GATEWAY), ask_as(client, BOOKING)
-        with asking(lambda: answers.append(ask_as(client, GATEWAY)), threads=1):
-            revision = written(callers, EVERYTHING + gateway.replace(",,\n", ",,explain\n"))
-            await_revision(service, revision)
-            removed = ask_as(client, BOOKING)
-            added = ask_as(client, GATEWAY)
+    with (
+        serving(tmp_path, **estate.settings) as service,
+        client_of(service, estate.credentials(GATEWAY)) as kept,
+        client_of(service, estate.credentials(BOOKING)) as taken,
+        client_of(service, estate.credentials(NEW)) as new,
+    ):
+        states: list[grpc.ChannelConnectivity] = []
+        taken.channel.subscribe(states.append, try_to_connect=True)
+        eventually(lambda: READY in states)
+        before = ask(kept), ask(taken), ask(new)
+        with asking(lambda: answers.append(ask(kept)), threads=1):
+            estate.put_callers(f"{gateway}explain", booking.replace(BOOKING, NEW))
+            await_revision(service, revision_of(estate.folder / "callers.csv"))
+            after = ask(kept), ask(taken), ask(new)
 
-    assert before == (("DENY", "NOT_AVAILABLE"), ("DENY", "NOT_AVAILABLE"))
-    assert removed == ("UNAUTHENTICATED", "CALLER_UNAUTHENTICATED")
-    assert added == ("DENY", "SUBJECT_UNKNOWN")
+    assert states.count(READY) == 1
+    assert states.index(READY) == len(states) - 1
+    assert before == (("DENY", "NOT_AVAILABLE"), ("DENY", "NOT_AVAILABLE"), UNKNOWN)
+    assert after == (("DENY", "SUBJECT_UNKNOWN"), UNKNOWN, ("DENY", "NOT_AVAILABLE"))
     assert set(answers) == {("DENY", "NOT_AVAILABLE"), ("DENY", "SUBJECT_UNKNOWN")}
+
+
+def test_a_doubtful_row_does_not_keep_a_caller_in_who_was_taken_away(
+    tmp_path: Path, estate: Estate
+) -> None:
+    """It is warned of: in the log once, and by what the service says of itself."""
+    gateway, booking = (f"{name},CheckAccess,*,VIEW,PATRQT,," for name in (GATEWAY, BOOKING))
+    estate.put_callers(gateway, booking)
+
+    with (
+        serving(tmp_path, **estate.settings) as service,
+        client_of(service, estate.credentials(GATEWAY)) as kept,
+        client_of(service, estate.credentials(BOOKING)) as taken,
+        capture_logs() as logs,
+    ):
+        before = ask(taken), standing(service)["warnings"]
+        estate.put_callers(f"{gateway}read_log")
+        await_revision(service, revision_of(estate.folder / "callers.csv"))
+        after = ask(taken), ask(kept), standing(service)["warnings"]
+
+    assert before == (("DENY", "NOT_AVAILABLE"), 0)
+    assert after == (UNKNOWN, ("DENY", "NOT_AVAILABLE"), 1)
+    (line,) = (each for each in logs if each["event"] == "callers_doubtful")
+    assert line["log_level"] == "warning"
+    assert line["places"] == [f"{estate.folder / 'callers.csv'}:2"]
 
 
 def test_a_defective_file_is_told_everywhere_and_the_last_good_one_stays(
@@ -195,7 +222,7 @@ def test_a_defective_file_is_told_everywhere_and_the_last_good_one_stays(
 ) -> None:
     good = standing(service)["revision"]
 
-    bad = written(callers, EVERYTHING + "loopbak,*,*,VEIW,*,*,\n")
+    bad = written(callers, EVERYTHING + "loopbak,*,*,VEIW,*,song,\n")
     eventually(lambda: standing(service)["refused"] is not None)
 
     told = standing(service)

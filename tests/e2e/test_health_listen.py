@@ -23,9 +23,9 @@ from tests.certificates import Estate
 from tests.e2e.breakage import locked
 from tests.e2e.client import client_of, eventually, failing
 from tests.e2e.clinic import FACTS, patient
-from tests.e2e.crew import kill_workers, serving_crew
+from tests.e2e.crew import await_serving, kill_workers, serving_crew
 from tests.e2e.scraping import Page, fetched, free_port
-from tests.service_process import environment, serving_process
+from tests.service_process import ServiceProcess, environment, serving_process
 from tests.service_thread import serving, untried_policy
 
 SERVING, NOT_SERVING = Page(200, "SERVING\n"), Page(503, "NOT_SERVING\n")
@@ -145,47 +145,56 @@ def test_it_lives_and_does_not_serve_while_the_registry_is_away(tmp_path: Path) 
     assert meanwhile == (SERVING, NOT_SERVING, DOWN)
 
 
+def drained(service: ServiceProcess, probe: Probe, folder: Path) -> tuple[Page, Page, Any]:
+    """End a service; return what probes are told while a write makes the drain last."""
+    with client_of(service) as client:
+        client.write(FACTS)
+        with locked(f"sqlite:///{folder / 'registry.db'}"):
+            writing = threading.Thread(target=client.write, args=([patient("new")],))
+            writing.start()
+            time.sleep(0.3)
+            service.signal(signal.SIGTERM)
+            eventually(lambda: probe.serves() == NOT_SERVING)
+            said = probe.said()
+        writing.join()
+    assert service.wait() == 0
+    return said
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_it_answers_first_and_last(tmp_path: Path, workers: str) -> None:
-    """A write that waits makes the drain last; probes see the whole life, in order."""
-    probe, registry = Probe(free_port()), f"sqlite:///{tmp_path / 'registry.db'}"
-    settings = {**probe.settings, "AUTHZ_WORKERS": workers}
-    with listened(probe) as seen, serving_process(tmp_path, **settings) as service:
+def test_it_answers_first_and_last(tmp_path: Path) -> None:
+    """Probes see the whole life, in order."""
+    probe = Probe(free_port())
+    with listened(probe) as seen, serving_process(tmp_path, **probe.settings) as service:
         eventually(lambda: probe.serves() == SERVING)
-        with client_of(service) as client:
-            client.write(FACTS)
-            with locked(registry):
-                writing = threading.Thread(target=client.write, args=([patient("new")],))
-                writing.start()
-                time.sleep(0.3)
-                service.signal(signal.SIGTERM)
-                eventually(lambda: probe.serves() == NOT_SERVING)
-                draining = probe.said()
-            writing.join()
-        code = service.wait()
+        draining = drained(service, probe, tmp_path)
         gone = probe.lives()
 
     assert seen == [503, 200, 503]
     assert draining == (SERVING, NOT_SERVING, DOWN)
-    assert (code, gone.status) == (0, 0)
+    assert gone.status == 0
 
 
 @pytest.mark.slow
-def test_of_several_workers_one_is_enough(tmp_path: Path, estate: Estate) -> None:
+def test_of_several_workers_one_is_enough_from_first_to_last(tmp_path: Path) -> None:
+    """Both are killed in one go where none is to be left: one that was killed comes back."""
     probe = Probe(free_port())
-    settings = {**probe.settings, **estate.environment}
-    with serving_crew(tmp_path, 2, **settings) as service:
+    with listened(probe) as seen, serving_crew(tmp_path, 2, **probe.settings) as service:
+        await_serving(service, 2)
         whole = probe.said()
         kill_workers(service, 1)
         half = probe.said()
-        kill_workers(service, 2)
+        kill_workers(service, 1, 2)
         none = probe.said()
-        eventually(lambda: probe.serves() == SERVING, 30)
+        await_serving(service, 2)
         again = probe.said()
+        draining = drained(service, probe, tmp_path)
+        gone = probe.lives()
 
     assert whole == half == again == (SERVING, SERVING, UP)
-    assert none == (SERVING, NOT_SERVING, DOWN)
+    assert none == draining == (SERVING, NOT_SERVING, DOWN)
+    assert seen == [503, 200, 503, 200, 503]
+    assert gone.status == 0
 
 
 @pytest.mark.slow
@@ -194,11 +203,10 @@ def test_the_containers_probe_asks_it(tmp_path: Path, estate: Estate) -> None:
     probe = Probe(free_port())
     settings = {**probe.settings, **estate.environment}
     command = [str(Path(sys.executable).with_name("authz")), "healthcheck"]
-    with serving_process(tmp_path, **settings) as service:
+    with serving(tmp_path, **estate.settings, health_listen=probe.address) as service:
         there = environment(tmp_path, {**settings, "AUTHZ_LISTEN": service.address})
         serving_ = subprocess.run(command, env=there, capture_output=True, text=True, check=False)
-        service.kill()
-        gone = subprocess.run(command, env=there, capture_output=True, text=True, check=False)
+    gone = subprocess.run(command, env=there, capture_output=True, text=True, check=False)
 
     assert (serving_.returncode, serving_.stdout) == (0, "SERVING\n")
     assert gone.returncode == 11

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import signal
 import socket
 import ssl
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -17,9 +17,9 @@ from authz_service.app import StartError
 from authz_service.cli.verbs import app
 from tests.certificates import Estate
 from tests.e2e.client import eventually
-from tests.e2e.crew import serving_crew
+from tests.e2e.crew import free_ports, serving_crew
 from tests.e2e.scraping import NEW, OLD, fetched, put_tokens, shown_serial
-from tests.service_process import serving_process
+from tests.service_process import ServiceProcess
 from tests.service_thread import ServiceThread, serving, untried_policy
 
 ANYWHERE = "0.0.0.0:0"
@@ -28,15 +28,6 @@ ANYWHERE = "0.0.0.0:0"
 def url_of(address: str, path: str = "/metrics") -> str:
     """Return where a scraper asks."""
     return f"https://localhost:{address.rpartition(':')[2]}{path}"
-
-
-def process_settings(token: Path) -> dict[str, str]:
-    """Return what a process needs to be open to scrapers, and to start fast."""
-    return {
-        "AUTHZ_HTTP_LISTEN": ANYWHERE,
-        "AUTHZ_HTTP_TOKEN_FILE": str(token),
-        "AUTHZ_POLICY_DIR": str(untried_policy()),
-    }
 
 
 @pytest.fixture(scope="module")
@@ -162,53 +153,84 @@ def test_a_token_file_that_cannot_be_used_is_no_start(tmp_path: Path) -> None:
     assert "s3cret" not in str(refusal.value)
 
 
+class OpenCrew(NamedTuple):
+    """Workers whose HTTP addresses are open to others, and the files that protect them."""
+
+    service: ServiceProcess
+    estate: Estate
+    token: Path
+
+    @property
+    def ports(self) -> list[int]:
+        """Where the parent serves, then each worker."""
+        own = int(self.service.http_address.rpartition(":")[2])
+        return [own, own + 1, own + 2]
+
+    def statuses(self, token: str) -> set[int]:
+        """Return what who shows *token* is answered, at any of them."""
+        context = self.estate.context()
+        return {fetched(url_of(f"localhost:{port}"), token, context).status for port in self.ports}
+
+
+@pytest.fixture(scope="module")
+def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenCrew]:
+    """Two workers, for tests that leave the old token behind."""
+    folder = tmp_path_factory.mktemp("crew")
+    estate, token = Estate(tmp_path_factory.mktemp("estate")), put_tokens(folder / "token", OLD)
+    settings = {
+        "AUTHZ_HTTP_LISTEN": f"0.0.0.0:{free_ports(3)}",
+        "AUTHZ_HTTP_TOKEN_FILE": str(token),
+        "AUTHZ_POLICY_DIR": str(untried_policy()),
+    }
+    with serving_crew(folder, 2, **estate.environment, **settings) as service:
+        yield OpenCrew(service, estate, token)
+
+
 @pytest.mark.slow
-def test_token_and_certificate_are_replaced_while_it_serves(tmp_path: Path, estate: Estate) -> None:
-    token, context = put_tokens(tmp_path / "token", OLD), estate.context()
-    settings = process_settings(token)
-    with serving_process(tmp_path, **estate.environment, **settings) as service:
-        url, port = url_of(service.http_address), int(service.http_address.rpartition(":")[2])
-        renewed = estate.ca.server()
+def test_each_worker_is_protected_as_their_parent_is(crew: OpenCrew) -> None:
+    service, estate, token = crew
 
-        put_tokens(token, NEW, OLD)
-        eventually(lambda: fetched(url, NEW, context).status == 200)
-        both = fetched(url, OLD, context).status
-        estate.put_server(renewed)
-        eventually(lambda: shown_serial(port, context) == renewed.certificate.serial_number)
-        put_tokens(token, NEW)
-        eventually(lambda: fetched(url, OLD, context).status == 401)
-        put_tokens(token, "short")
-        service.await_event("http_guard_refused")
-        last = fetched(url, NEW, context).status
-        service.signal(signal.SIGTERM)
-        code = service.wait()
+    overview = fetched(url_of(service.http_address, "/workers"), OLD, estate.context())
+    served = [crew.statuses(token) for token in ("", NEW, OLD)]
+    shown = asked(service.address, service.http_address, token, estate, "status")
 
-    assert (both, last, code) == (200, 200, 0)
+    ports = [worker["http_port"] for worker in json.loads(overview.text)["workers"]]
+    assert ports == crew.ports[1:]
+    assert served == [{401}, {401}, {200}]
+    found = json.loads(shown.stdout)
+    assert (shown.exit_code, found["silent"]) == (0, [])
+    assert [worker["silence"] for worker in found["workers"]] == ["", ""]
+
+
+@pytest.mark.slow
+def test_token_and_certificate_are_replaced_while_it_serves(crew: OpenCrew) -> None:
+    service, estate, token = crew
+    context, renewed = estate.context(), estate.ca.server()
+    serial = renewed.certificate.serial_number
+
+    put_tokens(token, NEW, OLD)
+    eventually(lambda: crew.statuses(NEW) == {200})
+    both = crew.statuses(OLD)
+    estate.put_server(renewed)
+    eventually(lambda: {shown_serial(port, context) for port in crew.ports} == {serial})
+    put_tokens(token, NEW)
+    eventually(lambda: crew.statuses(OLD) == {401})
+    put_tokens(token, "short")
+    eventually(lambda: refused_tokens(service) == 3)
+    last = crew.statuses(NEW)
+    put_tokens(token, OLD)
+    eventually(lambda: crew.statuses(OLD) == {200})
+
+    assert (both, last) == ({200}, {200})
     log = service.log.read_text(encoding="utf-8")
     assert OLD not in log
     assert NEW not in log
 
 
-@pytest.mark.slow
-def test_each_worker_is_protected_as_their_parent_is(tmp_path: Path, estate: Estate) -> None:
-    token, context = put_tokens(tmp_path / "token", OLD), estate.context()
-    settings = process_settings(token)
-    with serving_crew(tmp_path, 2, **estate.environment, **settings) as service:
-        overview = fetched(url_of(service.http_address, "/workers"), OLD, context)
-        ports = [worker["http_port"] for worker in json.loads(overview.text)["workers"]]
-        urls = [url_of(service.http_address), *(url_of(f"localhost:{port}") for port in ports)]
-        served = [[fetched(url, shown, context).status for shown in ("", OLD)] for url in urls]
-        shown = asked(service.address, service.http_address, token, estate, "status")
-        put_tokens(token, NEW)
-        eventually(lambda: all(fetched(url, NEW, context).status == 200 for url in urls))
-        retired = {fetched(url, OLD, context).status for url in urls}
-
-    assert len(urls) == 3
-    assert served == [[401, 200]] * 3
-    assert retired == {401}
-    found = json.loads(shown.stdout)
-    assert (shown.exit_code, found["silent"]) == (0, [])
-    assert [worker["silence"] for worker in found["workers"]] == ["", ""]
+def refused_tokens(service: ServiceProcess) -> int:
+    """Return how often a token file was not taken, by the parent or a worker."""
+    events = service.events("http_guard_refused")
+    return [event["what"] for event in events].count("token file")
 
 
 def asked(

@@ -17,7 +17,7 @@ from tests.service_thread import serving
 
 def test_plaintext_is_not_served_unless_asked_for(tmp_path: Path) -> None:
     with (
-        pytest.raises(StartError, match="set AUTHZ_INSECURE_LOOPBACK=1"),
+        pytest.raises(StartError, match=r"set AUTHZ_TLS_CERT, .*; or set AUTHZ_INSECURE_LOOPBACK"),
         serving(tmp_path, insecure_loopback=False),
     ):
         pass

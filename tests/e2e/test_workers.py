@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +27,7 @@ from tests.e2e.crew import (
     Load,
     await_serving,
     decisions,
+    free_ports,
     is_alive,
     journals,
     kill_workers,
@@ -63,19 +63,6 @@ def service(folder: Path) -> Iterator[ServiceProcess]:
             eventually(lambda: client.outcome() == ALLOWED)
         eventually(lambda: facts_revisions(crew) == [1, 1])
         yield crew
-
-
-def free_ports(count: int) -> int:
-    """Return the first of so many ports in a row that nobody uses now."""
-    while True:
-        with socket.create_server(("127.0.0.1", 0)) as first:
-            port = int(first.getsockname()[1])
-            try:
-                for other in range(port + 1, port + count):
-                    socket.create_server(("127.0.0.1", other)).close()
-            except OSError:
-                continue
-            return port
 
 
 def changed(folder: Path, note: str) -> None:
@@ -147,6 +134,7 @@ def test_status_tells_of_a_worker_that_is_stopped_while_the_other_serves(
 ) -> None:
     """Whichever worker a connection reaches; what is not known is said to be that."""
     addresses = ("--address", service.address, "--http-address", service.http_address)
+    await_serving(service, 2)
     pid = overview(service)[0]["pid"]
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -336,6 +324,7 @@ def test_a_drain_under_load_loses_nothing(tmp_path: Path) -> None:
         return code, await load.stop()
 
     with serving_crew(tmp_path, AUTHZ_POLICY_DIR=str(untried_policy())) as service:
+        await_serving(service, 2)
         pids = [worker["pid"] for worker in overview(service)]
         code, told = asyncio.run(draining(service))
 
@@ -355,6 +344,7 @@ def test_without_its_parent_no_worker_goes_on(tmp_path: Path) -> None:
     with serving_crew(
         tmp_path, AUTHZ_POLICY_DIR=str(untried_policy()), AUTHZ_DRAIN_SECONDS="0.5"
     ) as service:
+        await_serving(service, 2)
         pids = [worker["pid"] for worker in overview(service)]
         os.kill(pids[0], signal.SIGSTOP)
         service.kill()

@@ -103,8 +103,7 @@ class FactsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResolveConflict(self, request, context):
-        """Declares, as a person, that what the facts now say of a recording's patient is right. For callers
-        with the power `resolve`.
+        """Declares, as a person, that what the facts now say of a recording's patient is right.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

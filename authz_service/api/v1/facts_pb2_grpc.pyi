@@ -56,9 +56,7 @@ class FactsServiceStub:
     withdrawn consent, suspensions, declared kinship, containments in force, conflicts.
     """
     ResolveConflict: _grpc.UnaryUnaryMultiCallable[_facts_pb2.ResolveConflictRequest, _facts_pb2.ResolveConflictResponse]
-    """Declares, as a person, that what the facts now say of a recording's patient is right. For callers
-    with the power `resolve`.
-    """
+    """Declares, as a person, that what the facts now say of a recording's patient is right."""
 
 @_typing.type_check_only
 class FactsServiceAsyncStub(FactsServiceStub):
@@ -88,9 +86,7 @@ class FactsServiceAsyncStub(FactsServiceStub):
     withdrawn consent, suspensions, declared kinship, containments in force, conflicts.
     """
     ResolveConflict: _aio.UnaryUnaryMultiCallable[_facts_pb2.ResolveConflictRequest, _facts_pb2.ResolveConflictResponse]  # type: ignore[assignment]
-    """Declares, as a person, that what the facts now say of a recording's patient is right. For callers
-    with the power `resolve`.
-    """
+    """Declares, as a person, that what the facts now say of a recording's patient is right."""
 
 class FactsServiceServicer(metaclass=_abc_1.ABCMeta):
     """The registry of who owns what, for the systems that know.
@@ -141,8 +137,6 @@ class FactsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _facts_pb2.ResolveConflictRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_facts_pb2.ResolveConflictResponse, _abc.Awaitable[_facts_pb2.ResolveConflictResponse]]:
-        """Declares, as a person, that what the facts now say of a recording's patient is right. For callers
-        with the power `resolve`.
-        """
+        """Declares, as a person, that what the facts now say of a recording's patient is right."""
 
 def add_FactsServiceServicer_to_server(servicer: FactsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -11,6 +11,7 @@ from tests.unit.cli.cli_runs import document, run
 ESTATE = Path(__file__).parents[3] / "examples" / "callers.estate.csv"
 BOOKING = "spiffe://clinic.example/booking"
 HEADER = "caller,rpcs,tenants,actions,purposes,writes,may\n"
+IDLE = "spiffe://clinic.example/gateway,GetActivePolicy,*,,,,explain\n"
 GATEWAY = "spiffe://clinic.example/gateway,CheckAccess,uk,{},PATRQT,,{}\n"
 
 
@@ -170,3 +171,32 @@ def test_files_that_differ_in_comments_grant_the_same(file: Path, tmp_path: Path
     result = run("policy", "callers", str(file), "--diff", str(other))
 
     assert "nobody gains or loses anything" in result.stdout
+
+
+def test_what_is_doubtful_is_warned_of_and_no_failure(file: Path, tmp_path: Path) -> None:
+    doubtful = written(tmp_path / "doubtful.csv", IDLE)
+    warning = f"warning: {doubtful}:3:54: there is explain, and no CheckAccess"
+
+    result = run("policy", "callers", str(doubtful))
+    plain = run("policy", "callers", str(doubtful), "--format", "json")
+    compared = run("policy", "callers", str(file), "--diff", str(doubtful))
+    both = document(
+        run("policy", "callers", str(file), "--diff", str(doubtful), "--format", "json")
+    )
+
+    assert (result.exit_code, plain.exit_code, compared.exit_code) == (0, 0, 0)
+    assert result.stdout.splitlines()[1].startswith(warning)
+    assert "(remove it:" in result.stdout.splitlines()[1]
+    told = document(plain)
+    assert (told["valid"], told["problems"]) == (True, [])
+    assert [(each["kind"], each["column"]) for each in told["warnings"]] == [("doubtful", 54)]
+    assert compared.stdout.splitlines()[2].startswith(warning)
+    assert (both["from"]["warnings"], both["to"]["warnings"]) == ([], told["warnings"])
+
+
+def test_powers_that_give_nothing_yet_are_said_to(tmp_path: Path) -> None:
+    early = written(tmp_path / "early.csv", GATEWAY.format("VIEW", "review|contain|omit_token"))
+
+    told = paragraph(run("policy", "callers", str(early)).stdout, GATEWAY.partition(",")[0])
+
+    assert told["for later"] == "contain, omit_token, review: known words that give nothing yet"

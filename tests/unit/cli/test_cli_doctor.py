@@ -138,6 +138,11 @@ def _nobody_on_loopback(place: Path) -> None:
     path.write_text("caller,rpcs,tenants,actions,purposes,writes,may\n", encoding="utf-8")
 
 
+def _doubtful_callers(place: Path) -> None:
+    with (place / "policies" / "callers.csv").open("a", encoding="utf-8") as file:
+        file.write("spiffe://clinic.example/gateway,CheckAccess,*,VIEW,PATRQT,,read_log\n")
+
+
 @pytest.mark.parametrize(
     ("spoil", "subject", "verdict"),
     [
@@ -148,6 +153,7 @@ def _nobody_on_loopback(place: Path) -> None:
         pytest.param(_defective_policy, "policy", "fail", id="defective-policy"),
         pytest.param(_no_callers, "callers", "fail", id="no-callers-file"),
         pytest.param(_nobody_on_loopback, "callers", "fail", id="nobody-on-loopback"),
+        pytest.param(_doubtful_callers, "callers", "warn", id="doubtful-callers"),
     ],
 )
 def test_what_is_spoilt_is_found_and_nothing_else(

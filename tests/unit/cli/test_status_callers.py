@@ -13,6 +13,7 @@ GOOD: dict[str, Any] = {
     "in_force_since": "2020-06-09T12:00:00+00:00",
     "unreadable": "",
     "refused": None,
+    "warnings": 0,
 }
 REFUSED: dict[str, Any] = {
     **GOOD,
@@ -45,6 +46,22 @@ def test_a_refused_file_is_told_beside_what_is_in_force() -> None:
         ("", "the file as it is now was refused at 2020-06-09T12:30:00+00:00: 2 problems"),
         ("", "/etc/callers.csv:3:7: no RPC is called 'CheckAcess' (did you mean CheckAccess?)"),
     ]
+
+
+def test_what_is_doubtful_is_counted() -> None:
+    assert callers_fields({**GOOD, "warnings": 1})[1:] == [
+        ("", "1 warning, see: authz policy callers /etc/callers.csv")
+    ]
+
+
+def test_of_several_workers_the_one_that_warns_is_heard() -> None:
+    together = callers_together({1: GOOD, 2: {**GOOD, "warnings": 2}, 3: GOOD})
+    spoilt = callers_together({1: {**GOOD, "warnings": 2}, 2: REFUSED})
+
+    assert together is not None
+    assert together["warnings"] == 2
+    assert spoilt is not None
+    assert spoilt["refused"]
 
 
 def test_a_file_that_cannot_be_read_is_told() -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import structlog
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from authz_service.console.guard import Guard, GuardError, GuardFiles
 from tests.certificates import Estate
 
 OLD, NEW = "old-token-" + "a" * 30, "new-token-" + "b" * 30
 EVERYWHERE = "0.0.0.0:9464"
+CLIENT_AUTH = ExtendedKeyUsageOID.CLIENT_AUTH
 
 
 @pytest.fixture
@@ -97,8 +100,8 @@ def test_on_loopback_nothing_is_asked_for_unless_there_is_a_token(files: GuardFi
     ("broken", "said"),
     [
         pytest.param("token", "AUTHZ_HTTP_TOKEN_FILE=.*: is empty", id="token"),
-        pytest.param("server.crt", "AUTHZ_TLS_CERT=.*cannot be used", id="certificate"),
-        pytest.param("server.key", "AUTHZ_TLS_KEY=.*cannot be used", id="key"),
+        pytest.param("server.crt", "AUTHZ_TLS_CERT=.*: is no certificate", id="certificate"),
+        pytest.param("server.key", "AUTHZ_TLS_KEY=.*: is no private key", id="key"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused(files: GuardFiles, broken: str, said: str) -> None:
@@ -112,13 +115,52 @@ def test_a_file_that_cannot_be_used_is_refused(files: GuardFiles, broken: str, s
 def test_a_key_of_another_certificate_is_refused(estate: Estate, files: GuardFiles) -> None:
     put(estate.folder / "server.key", estate.ca.server().key_pem.decode())
 
-    with pytest.raises(GuardError, match="cannot be used: key values mismatch"):
+    with pytest.raises(GuardError, match=r"AUTHZ_TLS_KEY=.*: the key does not fit"):
         Guard(EVERYWHERE, files)
 
 
 def test_a_missing_certificate_is_refused(files: GuardFiles, tmp_path: Path) -> None:
-    with pytest.raises(GuardError, match="cannot be used: no such file"):
+    with pytest.raises(GuardError, match=r"AUTHZ_TLS_CERT=.*: cannot be read \(no such file"):
         Guard(EVERYWHERE, files._replace(certificate=tmp_path / "nowhere"))
+
+
+def test_an_expired_certificate_is_refused(estate: Estate, files: GuardFiles) -> None:
+    estate.put_server(estate.ca.server(lasts=timedelta(minutes=-1)))
+
+    with pytest.raises(GuardError, match=r"AUTHZ_TLS_CERT=.*: the certificate expired at"):
+        Guard(EVERYWHERE, files)
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        pytest.param({"lasts": timedelta(minutes=-1)}, "expired at", id="expired"),
+        pytest.param(
+            {"begins": timedelta(minutes=30), "lasts": timedelta(hours=2)},
+            "is not valid before",
+            id="not-yet",
+        ),
+        pytest.param({"extended": [CLIENT_AUTH]}, "is not for servers", id="for-clients"),
+    ],
+)
+async def test_what_callers_are_not_shown_is_not_shown_to_scrapers(
+    estate: Estate,
+    files: GuardFiles,
+    logs: list[dict[str, object]],
+    form: dict[str, object],
+    said: str,
+) -> None:
+    """A renewed certificate that gRPC refuses changes nothing here either."""
+    guard = Guard(EVERYWHERE, files)
+    guard.start()
+    first = guard.tls
+
+    estate.put_server(estate.ca.server(**form))
+    await eventually(lambda: any(said in str(line["why"]) for line in logs))
+    await guard.close()
+
+    assert guard.tls is first
+    assert {line["event"] for line in logs} == {"http_guard_refused"}
 
 
 async def test_a_token_is_rotated_through_two_valid_ones(

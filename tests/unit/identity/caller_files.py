@@ -38,6 +38,11 @@ def rule_in(rows: str) -> CallerRule:
     return rule
 
 
+def warnings_of(rows: str | bytes) -> tuple[PolicyProblem, ...]:
+    """Return what such a file, which is sound, is warned of."""
+    return callers_of(rows).warnings
+
+
 def problems_of(rows: str | bytes, *, plaintext: bool | None = None) -> tuple[PolicyProblem, ...]:
     """Return what is wrong with such a file, nothing for a sound one."""
     try:

@@ -32,7 +32,7 @@ LIMITS: list[tuple[CallerRefusal, Ask]] = [
     (CallerRefusal.PURPOSE, lambda rule: rule.require("uk", "VIEW", "HLEGAL")),
     (CallerRefusal.KIND, lambda rule: rule.require_write("attendance")),
     (CallerRefusal.SOURCE, lambda rule: rule.require_write("consultation", "media-server")),
-    (CallerRefusal.POWER, lambda rule: rule.require_power("resolve", "resolve a conflict")),
+    (CallerRefusal.POWER, lambda rule: rule.require_power("read_log", "read the log")),
     (CallerRefusal.POWER, lambda rule: rule.require_log()),
 ]
 

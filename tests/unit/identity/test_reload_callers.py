@@ -136,6 +136,33 @@ async def test_a_defective_file_leaves_the_last_good_one_in_force(reloading: Rel
     assert reloading.heard == [("refused", revision(FIRST))]
 
 
+async def test_a_doubtful_file_is_put_in_force_with_one_warning(reloading: Reloading) -> None:
+    many = "".join(gateway("").replace("gateway", f"g{number}") for number in range(12))
+    doubtful = FIRST + many + gateway("ListDecisions", actions="", purposes="")
+
+    with capture_logs() as logs:
+        await reloading.take(doubtful)
+        await reloading.take(doubtful)
+        await reloading.reload.begin()
+
+    assert reloading.active.current.revision == revision(doubtful)
+    first, at_the_start = (each for each in logs if each["event"] == "callers_doubtful")
+    assert first == at_the_start
+    assert (first["log_level"], first["count"]) == ("warning", 13)
+    assert first["callers_revision"] == revision(doubtful)
+    assert first["problems"] == ["this caller may call nothing"] * 10
+    assert first["places"] == [f"{reloading.path}:{line}" for line in range(3, 13)]
+
+
+async def test_a_doubtful_row_does_not_keep_another_caller_in(reloading: Reloading) -> None:
+    await reloading.take(SECOND)
+
+    await reloading.take(FIRST + gateway(may="read_log").replace("gateway", "auditors"))
+
+    assert GATEWAY not in reloading.active.current.rules
+    assert reloading.reload.refused is None
+
+
 async def test_a_file_put_back_as_it_was_is_no_longer_refused(reloading: Reloading) -> None:
     await reloading.take(DEFECTIVE)
 

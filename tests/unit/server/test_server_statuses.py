@@ -18,14 +18,15 @@ from authz_service.identity.caller_rules import CallerRule
 from authz_service.identity.callers import ActiveCallers, Callers
 from authz_service.operations.records import CallContext
 from authz_service.pdp import errors
-from authz_service.server import statuses
 from authz_service.server.admission import Gate, LoopbackAdmission
 from authz_service.server.call import Call
+from authz_service.server.in_flight import CallLimits
 from authz_service.server.statuses import StatusLayer
 from tests.wire import RpcFailure, failure_of
 
 RULE = CallerRule("loopback", None, None, None, None, None, frozenset())
 ADMISSION = LoopbackAdmission(ActiveCallers(Callers("c0ffee", {"loopback": RULE})))
+LIMITS = CallLimits()
 Behaviour = Callable[[Call], Awaitable[pb.GetActivePolicyResponse]]
 
 
@@ -38,6 +39,7 @@ class Counted:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     refusals: list[str] = field(default_factory=list)
     callers: list[str] = field(default_factory=list)
+    limited: list[str] = field(default_factory=list)
 
     def rpc(self, service: str, method: str) -> Counted:
         return self
@@ -48,6 +50,9 @@ class Counted:
     def answered(self, code: str, seconds: float) -> None:
         self.handled.append(code)
         self.ended.set()
+
+    def call_limited(self, limit: errors.CallLimit) -> None:
+        self.limited.append(limit.value)
 
     def refused(self, refusal: errors.CallerRefusal, context: CallContext, rpc: str) -> None:
         self.refusals.append(refusal.value)
@@ -73,10 +78,13 @@ class Servicer:
 
 @asynccontextmanager
 async def served(
-    behaviour: Behaviour, counted: Counted, layers: list[StatusLayer] | None = None
+    behaviour: Behaviour,
+    counted: Counted,
+    layers: list[StatusLayer] | None = None,
+    limits: CallLimits = LIMITS,
 ) -> AsyncIterator[Any]:
     """Serve one method; lend a stub, and the layer to who asks for it."""
-    layer: Any = StatusLayer(Gate(ADMISSION, counted), counted, lambda: "made")
+    layer: Any = StatusLayer(Gate(ADMISSION, counted), counted, lambda: "made", limits)
     if layers is not None:
         layers.append(layer)
     servicer: Any = Servicer(behaviour)
@@ -91,10 +99,13 @@ async def served(
 
 
 async def failed(
-    behaviour: Behaviour, counted: Counted, deadline_seconds: float | None = 5
+    behaviour: Behaviour,
+    counted: Counted,
+    deadline_seconds: float | None = 5,
+    limits: CallLimits = LIMITS,
 ) -> RpcFailure:
     """Call; return the failure."""
-    async with served(behaviour, counted) as stub:
+    async with served(behaviour, counted, limits=limits) as stub:
         with pytest.raises(grpc.aio.AioRpcError) as error:
             await stub.GetActivePolicy(pb.GetActivePolicyRequest(), timeout=deadline_seconds)
         await asyncio.wait_for(counted.ended.wait(), timeout=5)
@@ -140,7 +151,12 @@ async def for_ever(_call: Call) -> pb.GetActivePolicyResponse:
         (errors.NotFoundError("it"), "NOT_FOUND", "NOT_FOUND", None),
         (errors.RevisionAheadError(9, 8), "FAILED_PRECONDITION", "REVISION_AHEAD", None),
         (errors.StateError("it", "is so"), "FAILED_PRECONDITION", "STATE", None),
-        (errors.LimitExceededError("too many"), "RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED", None),
+        (
+            errors.LimitExceededError(errors.CallLimit.CALLER),
+            "RESOURCE_EXHAUSTED",
+            "LIMIT_EXCEEDED",
+            None,
+        ),
         (errors.PolicyNotReadyError("none"), "UNAVAILABLE", "POLICY_NOT_READY", 1),
         (errors.FactsUnavailableError("gone"), "UNAVAILABLE", "FACTS_UNAVAILABLE", 1),
         (errors.JournalUnavailableError("full"), "UNAVAILABLE", "JOURNAL_UNAVAILABLE", 1),
@@ -204,13 +220,28 @@ async def test_a_bug_says_nothing_of_itself_and_is_logged() -> None:
     )
 
 
-async def test_a_call_without_a_deadline_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert statuses.DEFAULT_DEADLINE_SECONDS == 5.0
-    monkeypatch.setattr(statuses, "DEFAULT_DEADLINE_SECONDS", 0.05)
+async def test_a_call_without_a_deadline_gets_one() -> None:
+    assert LIMITS.default_seconds == 5.0
+    counted = Counted()
 
-    failure = await failed(for_ever, Counted(), deadline_seconds=None)
+    failure = await failed(
+        for_ever, counted, deadline_seconds=None, limits=LIMITS._replace(default_seconds=0.05)
+    )
 
     assert (failure.code, failure.reason) == ("DEADLINE_EXCEEDED", "DEADLINE")
+    assert (counted.handled, counted.limited) == (["DEADLINE_EXCEEDED"], [])
+
+
+async def test_a_call_with_an_absurd_deadline_ends_in_the_service_s_own_time() -> None:
+    assert LIMITS.longest_seconds == 30.0
+    counted = Counted()
+
+    failure = await failed(
+        for_ever, counted, deadline_seconds=1e9, limits=LIMITS._replace(longest_seconds=0.05)
+    )
+
+    assert (failure.code, failure.reason) == ("DEADLINE_EXCEEDED", "DEADLINE")
+    assert (counted.handled, counted.limited) == (["DEADLINE_EXCEEDED"], ["duration"])
 
 
 async def test_a_call_that_is_cancelled_is_counted_as_such() -> None:

@@ -152,7 +152,7 @@ def test_libraries_are_heard_from_warnings_on_in_the_same_form() -> None:
     stream = io.StringIO()
     set_up_logs("json", stream)
 
-    for name in ("casbin.policy", "alembic.runtime", "uvicorn.error", "sqlalchemy"):
+    for name in ("casbin.policy", "alembic.runtime", "asyncio", "sqlalchemy"):
         logging.root.manager.getLogger(name).info("whole policies")
         logging.root.manager.getLogger(name).warning("something %s", "odd")
 

@@ -89,7 +89,7 @@ def stream() -> Any:
     root.handlers, root.level = before
 
 
-@pytest.mark.parametrize("name", ["asyncio", "uvicorn.error", "anything"])
+@pytest.mark.parametrize("name", ["asyncio", "grpc", "anything"])
 def test_a_library_cannot_quote_an_error_into_the_log(stream: io.StringIO, name: str) -> None:
     error = raised(ValueError(PASSWORD))
 
