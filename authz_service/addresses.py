@@ -78,6 +78,12 @@ def watch_addresses(metrics: Watching, console: Console, health: HealthAddress |
         lambda: console.refused,
     )
     metrics.watch(
+        "authz_http_last_load_successful",
+        "1 where the token file, or the certificate, of the HTTP address counts as it is now.",
+        console.files_taken,
+        "file",
+    )
+    metrics.watch(
         "authz_connections_dropped_total",
         "Connections cut because they took too long, or to make room, by address.",
         lambda: {"http": console.dropped, "health": health.dropped if health else 0},

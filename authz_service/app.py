@@ -50,7 +50,7 @@ from authz_service.server.listen import ListenError
 from authz_service.settings import Settings
 from authz_service.supervision.membership import Membership
 from authz_service.telemetry.decision_lines import DecisionLines
-from authz_service.telemetry.gauges import watch_cache, watch_calls, watch_shipping
+from authz_service.telemetry.gauges import watch_cache, watch_calls, watch_serving, watch_shipping
 from authz_service.telemetry.logs import is_readable
 from authz_service.telemetry.metrics import CONTENT_TYPE, Metrics
 
@@ -99,6 +99,7 @@ class Service:
         self._policy = ActivePolicy(self._clock)
         self._reload: ReloadPolicy | None = None
         self._entrance: Entrance | None = None
+        self._guard: Guard | None = None
         self._shipper = Shipper(
             settings.decisions_url,
             self._clock,
@@ -134,6 +135,8 @@ class Service:
         """Read the bundle again, look at callers and certificates, as SIGHUP asks."""
         if self._entrance is not None:
             self._entrance.look_soon()
+        if self._guard is not None:
+            self._guard.look_soon()
         if self._reload is not None:
             self._background.do(self._reload(ReloadOrder("signal")))
 
@@ -146,7 +149,7 @@ class Service:
         """Open and serve, in the order in which each needs the one before."""
         entrance = self._entrance = Entrance(self._settings, self._metrics, self._clock)
         self._closing.push_async_callback(entrance.close)
-        guard = guard_of(self._settings)
+        guard = self._guard = guard_of(self._settings)
         probed = await open_health(
             self._settings, self._health.servicer, lambda: self._health.serving, self._closing
         )
@@ -172,9 +175,7 @@ class Service:
             )
         )
         watch_cache(self._metrics, facts.counts)
-        self._metrics.watch(
-            "authz_serving", "1 while questions can be answered.", lambda: self._health.serving
-        )
+        watch_serving(self._metrics, lambda: self._health.serving)
         calm_collector()
         self._closing.push_async_callback(
             operations.write_facts.finish, self._settings.drain_seconds
@@ -182,7 +183,7 @@ class Service:
         if membership is not None:
             await membership.admitted(reload_policy, self._policy)
         await self._show(guard, probed, entrance)
-        await self._listen(operations, entrance, journal)
+        await self._listen(operations, entrance)
 
     async def _open_journal(self) -> FileJournal:
         """Open the journal; a torn end is mended, damage is not."""
@@ -267,11 +268,9 @@ class Service:
         self.http_port = await console.start()
         self._closing.push_async_callback(console.close)
 
-    async def _listen(
-        self, operations: Operations, entrance: Entrance, journal: FileJournal
-    ) -> None:
+    async def _listen(self, operations: Operations, entrance: Entrance) -> None:
         """Serve gRPC."""
-        refusals = Refusals(self._metrics, journal, self._clock)
+        refusals = Refusals(self._metrics, operations.journal, self._clock)
         self._closing.push_async_callback(refusals.finish, self._settings.drain_seconds)
         server = GrpcServer(
             operations,

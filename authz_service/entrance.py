@@ -73,6 +73,13 @@ class Entrance:
         )
         self._watched.append(self._callers)
         await self._callers.start()
+        callers = self._active.current
+        log.info(
+            "callers_in_force",
+            callers=len(callers.rules),
+            callers_revision=callers.revision,
+            over="plaintext" if self._certificates is None else "tls",
+        )
 
     def look_soon(self) -> None:
         """Look at the files at once, as SIGHUP asks."""
@@ -101,6 +108,7 @@ class _Certificates:
         self._identity = tls_identity_of(files, self.known, self._clock.now())
         self._reloads = {"replaced": 0, "refused": 0}
         self._refused = ""
+        self._refused_contents: Contents | None = None
         self.tls = ServedTls(self._identity)
         self.admission = CertificateAdmission(callers, self._identity.authorities, self._clock)
         self.watch = FileWatch(files, self._take)
@@ -111,16 +119,23 @@ class _Certificates:
         try:
             identity = tls_identity_of(self._files, contents, self._clock.now())
         except TlsFilesError as error:
-            self._reloads["refused"] += 1
-            self._refused = str(error)
-            log.error("tls_files_refused", why=str(error))  # noqa: TRY400  # the message says it all
+            self.watch.tell_again()  # it may be the time that is not right yet
+            self._refuse(str(error), contents)
             return
         self.admission.trust(identity.authorities)  # first: who gets in by the new ones is known
         self.tls.replace(identity)
-        self._identity, self._refused = identity, ""
+        self._identity, self._refused, self._refused_contents = identity, "", None
         self._reloads["replaced"] += 1
         log.info("tls_files_replaced", **_plain(identity))
         self._warn(identity)
+
+    def _refuse(self, why: str, contents: Contents) -> None:
+        """Say why *contents* are not served with, once."""
+        if (why, contents) == (self._refused, self._refused_contents):
+            return
+        self._refused, self._refused_contents = why, contents
+        self._reloads["refused"] += 1
+        log.error("tls_files_refused", why=why)
 
     def _warn(self, identity: TlsIdentity) -> None:
         """Tell of what is in order, and should not stay so."""
@@ -143,11 +158,26 @@ class _Certificates:
             lambda: self._reloads,
             "result",
         )
+        metrics.watch(
+            "authz_tls_last_load_successful",
+            "1 where the files for TLS can be read and are served with as they are now.",
+            lambda: float(not self._not_served),
+        )
+        metrics.watch(
+            "authz_tls_handshakes_total",
+            "TLS handshakes begun at the gRPC port, whatever became of them.",
+            lambda: self.tls.begun,
+        )
+
+    @property
+    def _not_served(self) -> str:
+        """Why what lies there now is not served with; an empty text where it is."""
+        unreadable = [f"{path}: {why}" for path, why in self.watch.unreadable.items()]
+        return "; ".join(unreadable) or self._refused
 
     def details(self) -> dict[str, Any]:
         """Return when certificates end, and why what lies there now is not served with."""
-        unreadable = [f"{path}: {why}" for path, why in self.watch.unreadable.items()]
-        return {**_plain(self._identity), "refused": "; ".join(unreadable) or self._refused}
+        return {**_plain(self._identity), "refused": self._not_served}
 
 
 def servable(settings: Settings) -> TlsFiles | None:

@@ -15,6 +15,8 @@ from pathlib import Path
 import structlog
 from watchfiles import awatch
 
+from authz_service.tables.reading import read_regular_file
+
 log = structlog.get_logger(__name__)
 
 Contents = Mapping[Path, bytes]
@@ -31,7 +33,8 @@ class FileWatch:
     """Looks at files for as long as it is open. For one event loop.
 
     A file that cannot be read, for a moment or for long, is no change: what was told last stays
-    as it is until all files can be read again.
+    as it is until all files can be read again. Only regular files are read, each up to a bound, so
+    that a pipe or a device in the place of one holds nothing up.
 
     Attributes:
         unreadable: Why a file cannot be read now, by file; empty where all can.
@@ -71,6 +74,10 @@ class FileWatch:
         """
         self._known = known
         self._watching = asyncio.create_task(self._watch(), name="file-watch")
+
+    def tell_again(self) -> None:
+        """Tell the same contents again at the next look: they may be taken by then."""
+        self._known = None
 
     def look_soon(self) -> None:
         """Look at once rather than at the next notification, as SIGHUP asks."""
@@ -131,6 +138,7 @@ class FileWatch:
             if again == found:
                 self._known = found
                 await self._tell(found)
+                return
             found = again
 
     async def _tell(self, contents: Contents) -> None:
@@ -156,7 +164,7 @@ def _read_all(paths: Sequence[Path]) -> tuple[dict[Path, bytes], dict[Path, str]
     unreadable: dict[Path, str] = {}
     for path in paths:
         try:
-            contents[path] = path.read_bytes()
+            contents[path] = read_regular_file(path)
         except OSError as error:
             unreadable[path] = (error.strerror or type(error).__name__).lower()
     return contents, unreadable

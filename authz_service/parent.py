@@ -65,6 +65,7 @@ class Parent:
         self._settings = settings
         self._closing = contextlib.AsyncExitStack()
         self._is_draining = False
+        self._guard: Guard | None = None
         self._start_or_end = asyncio.Lock()
         self._supervisor = Supervisor(
             Spawning(_WORKER_MODULE),
@@ -99,7 +100,9 @@ class Parent:
                 raise StartError(str(error)) from error
 
     def reload_soon(self) -> None:
-        """Have all workers read the bundle again, as SIGHUP asks."""
+        """Have all workers read the bundle again, and look at tokens, as SIGHUP asks."""
+        if self._guard is not None:
+            self._guard.look_soon()
         self._supervisor.reload_soon()
 
     async def drain(self) -> None:
@@ -113,7 +116,7 @@ class Parent:
         """Reserve, show, start."""
         settings = self._settings
         servable(settings)
-        guard = guard_of(settings)
+        guard = self._guard = guard_of(settings)
         self._require_ports()
         probed = await self._open_health()
         make_directory(LocalFiles(), settings.journal_dir)

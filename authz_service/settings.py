@@ -149,6 +149,23 @@ class Settings(BaseModel):
             raise ValueError(message)
         return self
 
+    @model_validator(mode="after")
+    def _health_address_of_its_own(self) -> Self:
+        """Refuse a health address that is another's; port 0 is a free one for each."""
+        others = {"AUTHZ_LISTEN": self.listen, "AUTHZ_HTTP_LISTEN": self.http_listen}
+        for name, address in others.items() if self.health_listen else ():
+            place = _place(address)
+            if place[1] and place == _place(str(self.health_listen)):
+                message = f"AUTHZ_HEALTH_LISTEN is {name} as well ({address}); give it another port"
+                raise ValueError(message)
+        return self
+
+
+def _place(address: str) -> tuple[str, int]:
+    """Return *address* so that two spellings of one place are equal."""
+    host, _, port = address.rpartition(":")
+    return ipaddress.ip_address(host.strip("[]")).compressed, int(port)
+
 
 def load_settings(
     overrides: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None

@@ -8,6 +8,7 @@ from authz_service.file_watch import Contents, FileWatch
 from authz_service.identity.callers import ActiveCallers
 from authz_service.identity.reload_callers import CallersFile, ReloadCallers
 from authz_service.operations.ports import Clock, Journal
+from authz_service.pdp.plain_fields import format_instant
 from authz_service.server.grpc_server import RPCS
 from authz_service.settings import Settings
 from authz_service.telemetry.metrics import Metrics
@@ -69,11 +70,11 @@ class WatchedCallers:
             "revision": callers.revision,
             "callers": len(callers.rules),
             "warnings": len(callers.warnings),
-            "in_force_since": self._reload.since.isoformat(),
+            "in_force_since": format_instant(self._reload.since),
             "unreadable": self._unreadable,
             "refused": refused
             and {
-                "at": refused.at.isoformat(),
+                "at": format_instant(refused.at),
                 "revision": refused.revision,
                 "count": len(refused.problems),
                 "problems": [each._asdict() for each in refused.problems[:_SHOWN_PROBLEMS]],

@@ -22,11 +22,23 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 CALLER = "spiffe://example.org/media-gateway"
-"""The caller that the estate's callers file lets do everything."""
+"""The caller that the estate's callers file lets do all that one caller may."""
+BOOKING = "spiffe://example.org/booking"
+MEDIA_SERVER = "spiffe://example.org/media-server"
 SERVER = "spiffe://example.org/recording-access"
 CALLERS_HEADER = "caller,rpcs,tenants,actions,purposes,writes,may\n"
-EVERYTHING = "*,*,*,*,*,explain|assert_assurance|omit_token|contain|review|read_log"
-"""The cells of a row that lets a caller do everything."""
+_WRITTEN = (
+    "tenant as operations|subject as directory|recording as pipeline|delegation as proxies"
+    "|relationship as rosters|block as safeguarding|consent as consents|grant as releases"
+    "|containment as operations"
+)
+EVERYTHING = f"*,*,*,*,{_WRITTEN},explain|assert_assurance|omit_token|contain|review|read_log"
+"""The cells of a row that lets a caller do everything but speak as `BOOKING` or `MEDIA_SERVER`."""
+WITNESSES = (
+    f"{BOOKING},WriteFacts,*,,,consultation as booking,",
+    f"{MEDIA_SERVER},WriteFacts,*,,,attendance as media-server,",
+)
+"""The rows of who says, beside `CALLER`, whose a recording is."""
 
 _USES = {
     "digital_signature": False,
@@ -198,7 +210,7 @@ class Estate:
         self.ca = authority()
         self.put_server(self.ca.server())
         self.put_client_ca(self.ca)
-        self.put_callers(f"{CALLER},{EVERYTHING}")
+        self.put_callers(f"{CALLER},{EVERYTHING}", *WITNESSES)
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -27,6 +27,8 @@ _MANY_BYTES = 256 * 1024
 """How much is worth a wake-up by itself: then the disk works while the loop goes on."""
 _MOST_TURNS = 800
 """After how many turns it leaves at the latest, however many appends come."""
+_MOST_SECONDS = 0.05
+"""The same where turns are long, as with a thousand questions in one call."""
 
 
 @dataclass(slots=True, eq=False)
@@ -40,6 +42,7 @@ class Gathered:
         waiters: One for each append.
         size_bytes: How long the lines are together.
         is_handed_over: Whether the journal's thread has been told of it.
+        leaves_by: When it leaves at the latest, on the loop's clock.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -48,6 +51,7 @@ class Gathered:
     waiters: list[asyncio.Future[None]] = field(default_factory=list)
     size_bytes: int = 0
     is_handed_over: bool = False
+    leaves_by: float = 0.0
 
     def wake(self, failure: str | None = None) -> None:
         """Let all who wait go on, or fail with *failure*. Called on the journal's thread."""
@@ -109,6 +113,7 @@ class Gathering:
             if batch is None or batch.loop is not loop:
                 self._hand_over(batch)
                 batch = self._current = Gathered(loop)
+                batch.leaves_by = loop.time() + _MOST_SECONDS
                 loop.call_soon(self._turn, batch, 0, 0, 0)
             batch.lines.append(line)
             batch.appended.append(records)
@@ -124,7 +129,8 @@ class Gathering:
         """Hand *batch* over if the loop has been quiet for long enough; else look again."""
         count = len(batch.lines)
         quiet = quiet + 1 if count == seen else 0
-        if quiet < _QUIET_TURNS and turns < _MOST_TURNS and not batch.is_handed_over:
+        may_wait = turns < _MOST_TURNS and batch.loop.time() < batch.leaves_by
+        if quiet < _QUIET_TURNS and may_wait and not batch.is_handed_over:
             batch.loop.call_soon(self._turn, batch, count, quiet, turns + 1)
             return
         with self._gate:

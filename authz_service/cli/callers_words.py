@@ -11,7 +11,11 @@ from authz_service.identity.contradictions import ASKING, CHANGING, READING_LOG
 Fields = list[tuple[str, str]]
 
 _EVERYTHING = "*"
-_BELIEVED = "is believed when it says how a person has logged in"
+_BESIDES = {
+    "assert_assurance": "is believed when it says how a person has logged in",
+    "contain": "stops access and lifts what stops it",
+    "review": "writes reviews of grants and delegations",
+}
 _WHETHER = "whether access is allowed"
 _WHY = "why and by which rule"
 
@@ -29,8 +33,8 @@ def fields_of(rule: CallerRule) -> Fields:
         ("is told", "; ".join(told(rule)) or "nothing"),
         ("is not told", "; ".join(not_told(rule)) or "nothing is kept from it"),
     ]
-    if "assert_assurance" in rule.may:
-        fields.append(("besides", _BELIEVED))
+    if besides := [words for power, words in _BESIDES.items() if power in rule.may]:
+        fields.append(("besides", "; ".join(besides)))
     if idle := sorted(rule.may & TO_COME):
         fields.append(("for later", f"{', '.join(idle)}: known words that give nothing yet"))
     if rule.caller == LOOPBACK:

@@ -12,6 +12,7 @@ from typing import Any
 from authz_service.cli.http_client import NOTHING, Credentials, SilenceError, fetch, target_of
 from authz_service.cli.status_callers import callers_together
 from authz_service.cli.status_shipping import shipping_together
+from authz_service.cli.status_tls import tls_together
 
 _REVISION = "authz_facts_revision"
 _SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(\{[^}]*\})? ([^ ]+)")
@@ -48,6 +49,7 @@ class ConsoleReading:
         reasons: What stands in the way of serving, by part.
         shipping: What it says of the decision store; None where it says nothing.
         callers: What it says of its callers; None where it says nothing.
+        tls: What it says of its certificates; None where it has none.
         metrics: The sum of each metric's samples over all labels; histograms left out.
         silence: Why there is no reading; empty where there is one.
         workers: The workers; none where the service is one process.
@@ -59,6 +61,7 @@ class ConsoleReading:
     workers: tuple[WorkerReading, ...] = ()
     shipping: dict[str, Any] | None = None
     callers: dict[str, Any] | None = None
+    tls: dict[str, Any] | None = None
 
     def whole(self, name: str) -> int | None:
         """Return the metric *name* as a whole number; None where it is not there."""
@@ -86,13 +89,11 @@ def read_console(
         return ConsoleReading(
             silence=f"what answers at {target_of(address).url} is not this service"
         )
-    shipping, callers = health.get("shipping"), health.get("callers")
-    reading = ConsoleReading(
-        reasons,
-        metrics,
-        shipping=shipping if isinstance(shipping, dict) else None,
-        callers=callers if isinstance(callers, dict) else None,
+    shipping, callers, tls = (
+        each if isinstance(each, dict) else None
+        for each in map(health.get, ("shipping", "callers", "tls"))
     )
+    reading = ConsoleReading(reasons, metrics, shipping=shipping, callers=callers, tls=tls)
     if "authz_workers" not in metrics:
         return reading
     return _with_workers(address, timeout_seconds, reading, shown)
@@ -133,6 +134,7 @@ def _with_workers(
         workers=tuple(workers),
         shipping=shipping_together({number: each.shipping for number, each in by_number.items()}),
         callers=callers_together({number: each.callers for number, each in by_number.items()}),
+        tls=tls_together({number: each.tls for number, each in by_number.items()}),
     )
 
 

@@ -36,13 +36,20 @@ def dev_certs(  # noqa: PLR0913  # one option for each choice
         ),
     ] = Path("policies/callers.csv"),
     days: Annotated[int, typer.Option(min=1, max=365, help="How long they are valid.")] = 30,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Replace what is there; cuts off running clients with certificates of the old CA.",
+        ),
+    ] = False,
     form: FormatOption = Format.TEXT,
 ) -> None:
     """Make a throw-away CA, a certificate for the service on this machine, and callers' own.
 
     For development only. The key of the CA is not kept, so nothing more can be signed by it; make
-    all of them anew with --force, which a running service takes up by itself.
+    all of them anew with --force, which a running service takes up by itself: it then refuses every
+    certificate of the old CA. docs/callers.md says how to renew without that.
     """
     from authz_service.cli.dev_certs_report import make_and_report  # noqa: PLC0415  # heavy
 

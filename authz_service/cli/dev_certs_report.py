@@ -14,9 +14,11 @@ from authz_service.cli.failures import CommandError
 from authz_service.cli.options import Format
 from authz_service.cli.output import print_json, print_line
 from authz_service.clocks import SystemClock
+from authz_service.identity.caller_rules import CallerRule
 from authz_service.identity.callers_file import read_callers
 from authz_service.identity.dev_certificates import DevCertificates, dev_certificates
 from authz_service.identity.spiffe import fault_of
+from authz_service.pdp.model import Action, PurposeOfUse
 
 _SCHEME = "spiffe://"
 
@@ -44,15 +46,16 @@ def make_and_report(
     """
     trust_domain, names, callers_file = who
     server = _spiffe_id(trust_domain, "authz-service", "--trust-domain")
-    callers = [_spiffe_id(trust_domain, name, "--name") for name in dict.fromkeys(names)]
+    named = [_spiffe_id(trust_domain, name, "--name") for name in dict.fromkeys(names)]
+    listed = {} if named else _listed(callers_file)
     made = dev_certificates(
-        server, callers or _listed(callers_file), SystemClock().now(), timedelta(days=days)
+        server, named or list(listed), SystemClock().now(), timedelta(days=days)
     )
     _write(directory, made.files, force=force)
     if form is Format.JSON:
         print_json(_document(directory, server, made))
     else:
-        _print(directory, made)
+        _print(directory, made, listed)
 
 
 def _spiffe_id(trust_domain: str, name: str, flag: str) -> str:
@@ -64,10 +67,10 @@ def _spiffe_id(trust_domain: str, name: str, flag: str) -> str:
     return spiffe_id
 
 
-def _listed(callers_file: Path) -> list[str]:
-    """Return the SPIFFE IDs of the callers file."""
+def _listed(callers_file: Path) -> dict[str, CallerRule]:
+    """Return the callers with a SPIFFE ID of the callers file, in its order."""
     rules = read_callers(callers_file, EVERY_RPC).rules
-    found = sorted(caller for caller in rules if caller.startswith(_SCHEME))
+    found = {caller: rule for caller, rule in rules.items() if caller.startswith(_SCHEME)}
     if not found:
         raise CommandError(
             f"{callers_file} has no caller with a SPIFFE ID",
@@ -127,7 +130,7 @@ def _document(directory: Path, server: str, made: DevCertificates) -> dict[str, 
     }
 
 
-def _print(directory: Path, made: DevCertificates) -> None:
+def _print(directory: Path, made: DevCertificates, rules: Mapping[str, CallerRule]) -> None:
     """Print what was made, for people, in lines that a shell takes."""
     print_line(f"made in {directory}, for development only; valid to {made.not_after:%F}", "green")
     print_line("")
@@ -143,4 +146,22 @@ def _print(directory: Path, made: DevCertificates) -> None:
             continue
         for variable, value in _client_settings(directory, name).items():
             print_line(f"  export {variable}={value}")
-        print_line("  authz status")
+        print_line(f"  {_call_of(rules.get(caller))}")
+
+
+def _call_of(rule: CallerRule | None) -> str:
+    """Return a call to try that a caller with *rule* may make; of the demo, where it may check."""
+    if rule is None:
+        return "authz status"
+    may_check = rule.rpcs is None or "CheckAccess" in rule.rpcs
+    if not may_check or rule.actions == frozenset() or rule.purposes == frozenset():
+        return "authz healthcheck"
+    words = ["authz check pat-river rec-river-1"]
+    for flag, granted, usual in (
+        ("--tenant", rule.tenants, "north-practice"),
+        ("--action", rule.actions, Action.VIEW),
+        ("--purpose", rule.purposes, PurposeOfUse.PATRQT),
+    ):
+        if granted is not None and (flag == "--tenant" or usual not in granted):
+            words.append(f"{flag} {usual if usual in granted else min(granted, default=usual)}")
+    return " ".join(words)

@@ -10,7 +10,7 @@ from authz_service.cli.doctor_journal import existing
 from authz_service.cli.failures import located
 from authz_service.cli.healthcheck import status_or_silence
 from authz_service.cli.http_client import shown_by
-from authz_service.cli.wording import counted
+from authz_service.cli.wording import counted, serve_command
 from authz_service.clocks import SystemClock
 from authz_service.facts.database import parsed
 from authz_service.facts.schema_version import SchemaState, schema_state
@@ -80,7 +80,7 @@ def _no_registry(where: str, settings: Settings) -> Finding:
     answers = not status_or_silence(settings.listen, _LOOK_SECONDS)[1]
     console = read_console(settings.http_listen, _LOOK_SECONDS, shown_by(settings))
     if not answers and console.silence:
-        todo = "load facts: authz facts import; or start: authz serve --insecure-loopback"
+        todo = f"load facts: authz facts import; or start: {serve_command()}"
         return odd("registry", f"{where}: there is none yet", todo)
     what = f"{where}: there is none, though a service answers here"
     todo = (

@@ -172,7 +172,34 @@ def _connection(
         connection.sock = context.wrap_socket(
             connection.sock, server_hostname=shown.name or target.host
         )
+        if shown.pinned:
+            _require_pinned(connection, target, shown.pinned)
     return connection
+
+
+def _require_pinned(connection: http.client.HTTPConnection, target: Target, pinned: Path) -> None:
+    """Refuse a peer that shows another certificate than the first of *pinned*.
+
+    Those behind it in the file are trusted too, as far as OpenSSL is concerned, and with them
+    whatever they have signed.
+
+    Raises:
+        SilenceError: It does; nothing has been sent to it.
+    """
+    spoken = connection.sock
+    peer = spoken.getpeercert(binary_form=True) if isinstance(spoken, ssl.SSLSocket) else b""
+    try:
+        _, begin, rest = pinned.read_text(encoding="ascii").partition(ssl.PEM_HEADER)
+        first, end, _ = rest.partition(ssl.PEM_FOOTER)
+        own = ssl.PEM_cert_to_DER_cert(f"{begin}{first}{end}")
+    except (OSError, ValueError):
+        own = b""
+    if not own or peer != own:
+        connection.close()
+        raise SilenceError(
+            f"{target.url} shows another certificate than {pinned}: another program, or the file "
+            "was replaced just now; nothing was sent"
+        )
 
 
 def _context(shown: Credentials) -> ssl.SSLContext:

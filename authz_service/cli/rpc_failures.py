@@ -9,8 +9,9 @@ import grpc
 from authz_service.cli.client_tls import ClientTls
 from authz_service.cli.codes import ExitCode
 from authz_service.cli.failures import CommandError
-from authz_service.cli.wording import START
+from authz_service.cli.wording import start_hint
 
+_TENANT = "tenant_id"
 _CODES = {
     grpc.StatusCode.INVALID_ARGUMENT: ExitCode.USAGE,
     grpc.StatusCode.UNAVAILABLE: ExitCode.UNAVAILABLE,
@@ -36,7 +37,8 @@ def failed_call(error: Any, address: str, tls: ClientTls | None = None) -> Comma
         grpc.StatusCode.UNAVAILABLE,
         grpc.StatusCode.DEADLINE_EXCEEDED,
     }:
-        return _unconnected(error.details() or "", address, tls) or _silent(status, address)
+        found = _unconnected(error.details() or "", address, tls)
+        return found or _silent(status, address, over_tls=tls is not None)
     if status is grpc.StatusCode.UNIMPLEMENTED:
         return CommandError(
             f"what answers at {address} does not know this call",
@@ -44,11 +46,20 @@ def failed_call(error: Any, address: str, tls: ClientTls | None = None) -> Comma
             hint="is it this service, and as new as this command? see: authz --version",
         )
     return CommandError(
-        error.details() or status.name,
+        _with_flag(error.details() or status.name),
         code=_CODES.get(status, ExitCode.ERROR),
         reason=reason or status.name,
-        details=violations if len(violations) > 1 else (),
+        details=tuple(map(_with_flag, violations)) if len(violations) > 1 else (),
         hint=_HINTS.get(reason or "", ""),
+    )
+
+
+def _with_flag(said: str) -> str:
+    """Return what was *said* of a field, with the flag for it where its name does not tell."""
+    return (
+        f"tenant_id (--tenant){said.removeprefix(_TENANT)}"
+        if said.startswith(_TENANT + ":")
+        else said
     )
 
 
@@ -68,14 +79,14 @@ def _unconnected(said: str, address: str, tls: ClientTls | None) -> CommandError
     )
 
 
-def _silent(status: grpc.StatusCode, address: str) -> CommandError:
+def _silent(status: grpc.StatusCode, address: str, *, over_tls: bool) -> CommandError:
     """Return that nothing of ours answered."""
     late = status is grpc.StatusCode.DEADLINE_EXCEEDED
     return CommandError(
         f"no answer from {address} in time" if late else f"no service answers at {address}",
         code=ExitCode.UNAVAILABLE,
         reason="NO_ANSWER",
-        hint=f"{START}; or name another with --address",
+        hint=f"{start_hint(over_tls=over_tls)}; or name another with --address",
     )
 
 

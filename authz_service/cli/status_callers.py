@@ -29,7 +29,7 @@ def callers_fields(callers: dict[str, Any] | None) -> list[tuple[str, str]]:
     if callers.get("unreadable"):
         fields.append(("", f"{callers.get('file')} cannot be read: {callers['unreadable']}"))
     refused = callers.get("refused")
-    if refused:
+    if refused and not callers.get("unreadable"):
         count = counted(int(refused["count"]), "problem")
         fields.append(("", f"the file as it is now was refused at {refused['at']}: {count}"))
         fields += [("", located(PolicyProblem(**each))) for each in refused["problems"]]

@@ -17,6 +17,7 @@ from authz_service.cli.output import print_fields, print_json, print_line
 from authz_service.cli.remote_policy import active_policy, policy_fields
 from authz_service.cli.status_callers import callers_fields
 from authz_service.cli.status_shipping import shipping_fields
+from authz_service.cli.status_tls import tls_fields
 from authz_service.cli.wording import counted
 
 _JOURNAL = {
@@ -27,6 +28,7 @@ _JOURNAL = {
     "pending": "authz_journal_pending",
 }
 _ATTEMPTS = 4
+_ON_THEIR_WAY = {"starting", "restarting"}
 _Answer = TypeVar("_Answer")
 _SINGULAR = {"records": "record", "batches": "batch", "bytes": "byte", "failures": "failure"}
 
@@ -75,7 +77,9 @@ def _overview(address: str, console: ConsoleReading, timeout_seconds: float) -> 
         unasked = ConsoleReading(silence=silence)
         return Overview(address, health, silence, unasked, None, silence)
     policy, policy_silence = None, silence
-    if not silence:
+    if silence and any(worker.state in _ON_THEIR_WAY for worker in console.workers):
+        policy_silence = "its workers are starting"
+    elif not silence:
         policy, policy_silence = _first_answer(
             lambda: _policy_or_silence(address, timeout_seconds), attempts=attempts
         )
@@ -137,6 +141,7 @@ def _document(overview: Overview) -> dict[str, Any]:
         "journal": _journal(console),
         "shipping": console.shipping,
         "callers": console.callers,
+        "tls": console.tls,
         "decisions": console.whole("authz_decisions_total"),
         "workers": [asdict(worker) for worker in console.workers],
         "silent": [why for why in (console.silence, overview.policy_silence) if why],
@@ -171,6 +176,7 @@ def _fields(overview: Overview) -> list[tuple[str, str]]:
         ("journal", f"{_journal_sentence(_journal(console))} {_since(console)}"),
         *shipping_fields(console.shipping),
         *callers_fields(console.callers),
+        *tls_fields(console.tls),
     ]
 
 

@@ -28,8 +28,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 fine or allow, 1 error, 2 usage, 3 invalid policy, 4 case failed, "
-    "6 coverage below threshold, 10 deny, 11 unavailable.",
+    epilog="Exit codes: 0 fine or allow, 1 error, 2 usage, 3 invalid policy or callers file, "
+    "4 case failed, 6 coverage below threshold, 10 deny, 11 unavailable.",
 )
 
 

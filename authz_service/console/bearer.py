@@ -14,6 +14,7 @@ from authz_service.telemetry.seldom import Seldom
 log = structlog.get_logger(__name__)
 
 _REALM = 'Bearer realm="authz"'
+_KIND = "refused"
 
 
 class BearerCheck:
@@ -39,12 +40,20 @@ class BearerCheck:
         else:
             await self._refusal(scope, has_shown=bool(shown))(scope, receive, send)
 
+    def finish(self) -> None:
+        """Say at the end what was not said yet."""
+        unsaid = self._said.left(_KIND)
+        if unsaid:
+            log.warning("http_refused_unsaid", refused=self.refused, since_last=unsaid)
+
     def _refusal(self, scope: Scope, *, has_shown: bool) -> Response:
         """Refuse, as RFC 6750, section 3, has it; count it, and log it once a minute at most."""
         self.refused += 1
         why = "not a valid token" if has_shown else "no token"
-        if self._said.due("refused") is not None:
+        unsaid = self._said.due(_KIND)
+        if unsaid is not None:
             peer = scope["client"][0] if scope["client"] else ""
-            log.warning("http_refused", why=why, peer=peer, refused=self.refused)
+            since = {"since_last": unsaid} if unsaid else {}
+            log.warning("http_refused", why=why, peer=peer, refused=self.refused, **since)
         challenge = f'{_REALM}, error="invalid_token"' if has_shown else _REALM
         return Response(status_code=401, headers={"WWW-Authenticate": challenge})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from authz_service.console.certificate import server_context
 from authz_service.console.tokens import TokenFileError, Tokens, read_tokens
 from authz_service.file_watch import Contents, FileWatch
 from authz_service.identity.tls_files import TlsFilesError
+from authz_service.tables.reading import read_regular_file
 
 log = structlog.get_logger(__name__)
 
@@ -59,14 +60,10 @@ class Guard:
         self._files = files if not is_loopback(address) else GuardFiles(token=files.token)
         self.tokens: Tokens | None = None
         self.tls: ssl.SSLContext | None = None
-        self._watches = [
-            (FileWatch(paths, self._again(what, take)), _held(paths))
-            for what, take, paths in (
-                ("token file", self._take_tokens, _present(self._files.token)),
-                ("certificate", self._take_certificate, _present(*self._files[1:])),
-            )
-            if paths
-        ]
+        self._parts = {
+            "token": _Part("token file", _present(self._files.token), self._take_tokens),
+            "certificate": _Part("certificate", _present(*self._files[1:]), self._take_certificate),
+        }
         try:
             self._take_tokens()
             self._take_certificate()
@@ -75,25 +72,22 @@ class Guard:
 
     def start(self) -> None:
         """Read the files again from now on whenever they change."""
-        for watch, known in self._watches:
-            watch.start(known)
+        for part in self._parts.values():
+            part.start()
+
+    def look_soon(self) -> None:
+        """Look at the files at once, as SIGHUP asks."""
+        for part in self._parts.values():
+            part.look_soon()
 
     async def close(self) -> None:
         """Watch no more."""
-        for watch, _ in self._watches:
-            await watch.close()
+        for part in self._parts.values():
+            await part.close()
 
-    def _again(self, what: str, take: Callable[[], None]) -> Callable[[Contents], Awaitable[None]]:
-        """Return what reads *what* again; where it cannot be used, what was read before counts."""
-
-        async def changed(_contents: Contents) -> None:
-            wrong = _wrong_with(take)
-            if wrong:
-                log.error("http_guard_refused", what=what, why=wrong)
-            else:
-                log.info("http_guard_changed", what=what)
-
-        return changed
+    def refused(self) -> dict[str, str]:
+        """Return why what lies there now does not count, by file; an empty text where it does."""
+        return {file: part.refused for file, part in self._parts.items()}
 
     def _take_tokens(self) -> None:
         """Read the token file."""
@@ -107,6 +101,52 @@ class Guard:
             self.tls = server_context(certificate, key, _now())
 
 
+class _Part:
+    """One of the things that protect: files that are watched, and what takes them."""
+
+    def __init__(self, what: str, paths: Sequence[Path], take: Callable[[], None]) -> None:
+        """Have *take* read *paths*, called *what*, whenever they change."""
+        self._what = what
+        self._take = take
+        self._known = _held(paths)
+        self._wrong = ""
+        self._watch = FileWatch(paths, self._changed) if paths else None
+
+    @property
+    def refused(self) -> str:
+        """Why the files as they are now do not count; an empty text where they do."""
+        unreadable = self._watch.unreadable if self._watch else {}
+        return "; ".join(f"{path}: {why}" for path, why in unreadable.items()) or self._wrong
+
+    def start(self) -> None:
+        """Watch from now on."""
+        if self._watch is not None:
+            self._watch.start(self._known)
+
+    def look_soon(self) -> None:
+        """Look at once."""
+        if self._watch is not None:
+            self._watch.look_soon()
+
+    async def close(self) -> None:
+        """Watch no more."""
+        if self._watch is not None:
+            await self._watch.close()
+
+    async def _changed(self, _contents: Contents) -> None:
+        """Read the files again; where they cannot be used, what was read before counts.
+
+        They are tried again at each look: what is wrong may be their mode, or the time.
+        """
+        before, self._wrong = self._wrong, _wrong_with(self._take)
+        if self._wrong and self._watch is not None:
+            self._watch.tell_again()
+        if not self._wrong:
+            log.info("http_guard_changed", what=self._what)
+        elif self._wrong != before:
+            log.error("http_guard_refused", what=self._what, why=self._wrong)
+
+
 def _present(*paths: Path | None) -> list[Path]:
     """Return the *paths* that there are."""
     return [path for path in paths if path is not None]
@@ -115,7 +155,7 @@ def _present(*paths: Path | None) -> list[Path]:
 def _held(paths: Sequence[Path]) -> Contents | None:
     """Return what *paths* hold; None where that cannot be read."""
     try:
-        return {path: path.read_bytes() for path in paths}
+        return {path: read_regular_file(path) for path in paths}
     except OSError:
         return None
 

@@ -74,6 +74,10 @@ class Console:
         """How many connections were cut, because they took too long or to make room."""
         return self._listener.dropped
 
+    def files_taken(self) -> dict[str, float]:
+        """Return 1 for each file that protects the address and counts as it is now, else 0."""
+        return {file: float(not why) for file, why in self._guard.refused().items()}
+
     async def start(self) -> int:
         """Serve; return the port.
 
@@ -88,6 +92,7 @@ class Console:
         """Stop serving."""
         await self._guard.close()
         await self._listener.close()
+        self._door.finish()
 
     async def _attend(self, connection: Connection) -> None:
         """Answer the request of one connection."""
@@ -97,7 +102,8 @@ class Console:
         """Answer 200 where questions can be answered, 503 with what stands in the way."""
         reasons, is_serving = dict(self._health()), self._is_serving()
         status = "SERVING" if is_serving else "NOT_SERVING"
-        said = {"status": status, "reasons": reasons, **self._details()}
+        http = {"refused": self._guard.refused()}
+        said = {"status": status, "reasons": reasons, **self._details(), "http": http}
         return JSONResponse(said, 200 if is_serving else 503)
 
 

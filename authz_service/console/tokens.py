@@ -6,12 +6,13 @@ A token is kept as its digest and is never part of an error: an error names the 
 from __future__ import annotations
 
 import hmac
-import os
 import re
 import stat
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+
+from authz_service.tables.reading import read_with_mode
 
 LEAST_CHARACTERS = 32
 """Shortest token: 32 characters out of 64 are 192 bits."""
@@ -59,9 +60,7 @@ def read_tokens(path: Path) -> list[bytes]:
         TokenFileError: It cannot be read, others can read it, or a line is no token.
     """
     try:
-        with path.open("rb") as stream:
-            mode = os.fstat(stream.fileno()).st_mode
-            content = stream.read((MOST_CHARACTERS + 2) * MOST_TOKENS + 1)
+        content, mode = read_with_mode(path)
     except OSError as error:
         why = (error.strerror or type(error).__name__).lower()
         raise TokenFileError(f"{_SETTING}={path}: {why}") from None

@@ -12,7 +12,7 @@ from typing import Final
 from authz_service.facts.database import Access, Database
 from authz_service.facts.import_lines import Line, blocks_of, lines_in
 from authz_service.facts.sessions import Session
-from authz_service.facts.writing import Written, write_facts
+from authz_service.facts.writing import Leave, Written, write_facts
 from authz_service.operations.ports import Clock
 from authz_service.pdp.errors import InvalidRequestError, StateError
 
@@ -144,6 +144,7 @@ class FactsImporter:
                 [line.fact for line in block],
                 actor=actor,
                 now=self._clock.now(),
+                leave=Leave(replays=True),
                 naming=lambda index: f"{summary.name}:{block[index].number}: ",
             )
             after = _added(summary, block[-1].number, written)

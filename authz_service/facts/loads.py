@@ -20,6 +20,8 @@ from authz_service.pdp.errors import FactsUnavailableError
 
 _LOOKS_PER_LOAD = 2
 """One may have been on its way before the load was; the next sees at least what the load saw."""
+_MOST_SECONDS = 0.05
+"""How long a load gathers at most, where the turns of the event loop are long."""
 
 
 @dataclass(slots=True, eq=False)
@@ -162,14 +164,17 @@ class Loads:
         """Send loads once the loop is quiet: what others miss until then comes along."""
         if not self._scheduled:
             self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._turn, 0, 0)
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._turn, 0, 0, loop.time() + _MOST_SECONDS)
 
-    def _turn(self, seen: int, quiet: int) -> None:
+    def _turn(self, seen: int, quiet: int, until: float) -> None:
         """Send what waits if nobody has missed anything for some turns; else look again."""
+        loop = asyncio.get_running_loop()
         count = sum(len(batch.keys) for batch in self._queue)
         quiet = quiet + 1 if count == seen else 0
-        if 0 < count < self._bounds.max_load_keys and quiet < self._bounds.quiet_turns:
-            asyncio.get_running_loop().call_soon(self._turn, count, quiet)
+        may_wait = quiet < self._bounds.quiet_turns and loop.time() < until
+        if 0 < count < self._bounds.max_load_keys and may_wait:
+            loop.call_soon(self._turn, count, quiet, until)
         else:
             self._send_waiting()
 

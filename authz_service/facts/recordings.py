@@ -41,10 +41,12 @@ class Judged:
     Attributes:
         facts: The recording and its witnesses.
         standing: What they say, with the patient's tenant taken into account.
+        disputed: Whether its owner was changed, and nobody has resolved that.
     """
 
     facts: RecordingFacts
     standing: Standing
+    disputed: bool
 
     @property
     def corroborated_patient_id(self) -> str | None:
@@ -79,11 +81,17 @@ def judged_rows(
     session: Session, rows: Iterable[Row], *, ignoring_disputes: bool = False
 ) -> dict[str, Judged]:
     """Return what the facts in *rows* of `COLUMNS` say, by recording."""
+    rows = list(rows)
     found = {row[0]: recording_of(row, ignoring_disputes=ignoring_disputes) for row in rows}
+    disputed = {row[0] for row in rows if row[13]}
     named = {who for facts in found.values() if (who := facts.attribution.patient_id)}
     patients = known_patients(session, named)
     return {
-        recording_id: Judged(facts, standing(facts, patients.get(facts.attribution.patient_id)))
+        recording_id: Judged(
+            facts,
+            standing(facts, patients.get(facts.attribution.patient_id)),
+            recording_id in disputed,
+        )
         for recording_id, facts in found.items()
     }
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, Text, text
 
 from authz_service.pdp.entity_words import FactKind
 
-SCHEMA_VERSION: Final = "0002"
+SCHEMA_VERSION: Final = "0003"
 """The last of the migrations that made the tables below."""
 
 VERSION_TABLE: Final = "facts_schema"
@@ -151,6 +151,13 @@ fact_changes = Table(
     _id("source"),
     Column("observed_at", BigInteger, nullable=False),
     Column("recorded_at", BigInteger, nullable=False),
+    Index(
+        "fact_changes_of_containments",
+        "id",
+        "revision",
+        sqlite_where=text("kind = 'containment'"),
+        postgresql_where=text("kind = 'containment'"),
+    ),
     sqlite_with_rowid=False,
 )
 """Every change of a fact, with the cache keys that it touches, old and new."""

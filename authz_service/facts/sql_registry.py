@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 import structlog
 
+from authz_service.facts.conflicts import Conflicts, conflicting
 from authz_service.facts.database import Access, Database
 from authz_service.facts.resolving import resolve_dispute
 from authz_service.facts.revisions import state
 from authz_service.facts.rows import fact_of, stored_rows
 from authz_service.facts.service_keys import shared_key
+from authz_service.facts.sessions import Session
 from authz_service.facts.tenancy import only_within
-from authz_service.facts.writing import Written, conflicting, delete_facts, write_facts
+from authz_service.facts.writing import Leave, Written, delete_facts, write_facts
 from authz_service.operations.ports import Clock
-from authz_service.operations.writes import Resolution, Tenants, WriteOutcome
+from authz_service.operations.writes import Resolution, Tenants, ToDelete, ToWrite, WriteOutcome
 from authz_service.pdp.entities import Entity
 from authz_service.pdp.errors import FactsUnavailableError
 from authz_service.pdp.facts import Fact, FactReference
@@ -55,14 +57,36 @@ class SqlRegistry:
         self._waiting = 0
 
     async def write(
-        self, facts: Sequence[Fact[Entity]], *, actor: str, within: Tenants = None
+        self, facts: ToWrite, *, actor: str, within: Tenants = None, may_review: bool = True
     ) -> WriteOutcome:
-        return await self._in_thread(lambda: self._write(facts, actor, within))
+        return await self._in_thread(
+            lambda: self._change(
+                lambda session: write_facts(
+                    session,
+                    facts,
+                    actor=actor,
+                    now=self._clock.now(),
+                    leave=Leave(within, may_review),
+                ),
+                within,
+            )
+        )
 
     async def delete(
-        self, references: Sequence[FactReference], *, actor: str, within: Tenants = None
+        self, references: ToDelete, *, actor: str, within: Tenants = None, may_review: bool = True
     ) -> WriteOutcome:
-        return await self._in_thread(lambda: self._delete(references, actor, within))
+        return await self._in_thread(
+            lambda: self._change(
+                lambda session: delete_facts(
+                    session,
+                    references,
+                    actor=actor,
+                    now=self._clock.now(),
+                    leave=Leave(within, may_review),
+                ),
+                within,
+            )
+        )
 
     async def read(
         self, references: Sequence[FactReference], *, within: Tenants = None
@@ -103,21 +127,11 @@ class SqlRegistry:
         finally:
             self._waiting -= 1
 
-    def _write(self, facts: Sequence[Fact[Entity]], actor: str, within: Tenants) -> WriteOutcome:
-        """Write *facts* in one transaction."""
+    def _change(self, change: Callable[[Session], Written], within: Tenants) -> WriteOutcome:
+        """Make a change in one transaction."""
         with self._database.transaction(Access.WRITE) as session:
-            written = write_facts(session, facts, actor=actor, now=self._clock.now(), within=within)
-            return _outcome(written, conflicting(session, written.recordings), within)
-
-    def _delete(
-        self, references: Sequence[FactReference], actor: str, within: Tenants
-    ) -> WriteOutcome:
-        """Delete facts in one transaction."""
-        with self._database.transaction(Access.WRITE) as session:
-            written = delete_facts(
-                session, references, actor=actor, now=self._clock.now(), within=within
-            )
-            return _outcome(written, conflicting(session, written.recordings), within)
+            written = change(session)
+            return _outcome(written, conflicting(session, written.recordings, within))
 
     def _read(
         self, references: Sequence[FactReference], within: Tenants
@@ -146,14 +160,14 @@ class SqlRegistry:
             )
 
 
-def _outcome(written: Written, conflicts: Mapping[str, str], within: Tenants) -> WriteOutcome:
-    """Return *written* as the port says it, with the recordings in conflict by their tenants."""
-    told = [one for one in conflicts if within is None or conflicts[one] in within]
+def _outcome(written: Written, conflicts: Conflicts) -> WriteOutcome:
+    """Return *written* as the port says it, with the recordings in conflict."""
     return WriteOutcome(
         written.revision,
         written.written,
         written.skipped,
         written.unchanged,
-        tuple(told),
-        tuple(one for one in conflicts if one not in told),
+        conflicts.told,
+        conflicts.elsewhere,
+        *written.deeds,
     )

@@ -2,49 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
 
+from authz_service.facts.belonging import PATIENTS, known_tenants, tenants_of
 from authz_service.facts.decoding import to_microseconds
 from authz_service.facts.rows import Stored, entity_in
+from authz_service.facts.schema import PLURALS
 from authz_service.facts.sessions import Session
 from authz_service.operations.writes import Tenants
-from authz_service.pdp.entities import (
-    Attendance,
-    Block,
-    Consent,
-    Consultation,
-    Containment,
-    Delegation,
-    Entity,
-    Grant,
-    Recording,
-    Relationship,
-    Subject,
-    Tenant,
-)
+from authz_service.pdp.entities import Attendance, Entity, Subject
+from authz_service.pdp.entity_words import FactKind
 from authz_service.pdp.errors import CallerNotAllowedError, CallerRefusal
 from authz_service.pdp.facts import Fact, FactReference
 
-_RECORDINGS: Final = (
-    "SELECT id, tenant_id FROM recordings WHERE id = ANY(:ids) AND value IS NOT NULL"
+_NAMING_PATIENTS: Final = " UNION ".join(
+    f"SELECT patient_id FROM {PLURALS[kind]} WHERE patient_id = ANY(:ids)"  # noqa: S608  # ours
+    for kind in (
+        FactKind.DELEGATION,
+        FactKind.BLOCK,
+        FactKind.RELATIONSHIP,
+        FactKind.GRANT,
+        FactKind.CONSENT,
+    )
 )
-_PATIENTS: Final = "SELECT id, tenant_id FROM subjects WHERE id = ANY(:ids) AND value IS NOT NULL"
-_NOBODY: Final[frozenset[str]] = frozenset()
-
-
-class Whose(NamedTuple):
-    """What a fact says of whose it is; where all three are None it cannot be told.
-
-    Attributes:
-        tenant_id: The tenant that it names itself.
-        recording_id: The recording whose tenant's it is.
-        patient_id: The patient whose tenant's it is.
-    """
-
-    tenant_id: str | None = None
-    recording_id: str | None = None
-    patient_id: str | None = None
+"""Which of some patients facts name whose tenant is the patient's."""
+_NAMING_RECORDINGS: Final = (
+    "SELECT recording_id FROM grants WHERE recording_id = ANY(:ids)"
+    " UNION SELECT a.id FROM attendances a JOIN recordings r ON r.id = a.id"
+    " WHERE a.id = ANY(:ids) AND a.value IS NOT NULL AND r.value IS NULL"
+)
+"""The same of recordings; where one was never stored its attendance may have come before it."""
 
 
 def require_facts_within(
@@ -81,10 +69,82 @@ def require_facts_within(
         before = stored.get(reference)
         if before is None or to_microseconds(fact.observed_at) > before.observed_at:
             counting.append(fact.entity)
-    known = _known(session, [one for entities in claimed.values() for one in entities], counting)
+    known = known_tenants(
+        session, [one for entities in claimed.values() for one in entities], counting
+    )
+    taken = _taken(session, facts, stored)
     for reference, entities in claimed.items():
-        if not all(known.is_within(one, within) for one in entities):
+        if reference in taken or not all(known.is_within(one, within) for one in entities):
             raise _refusal(f"{names[reference]}{reference.kind}")
+    _require_links_within(session, within, claimed, counting, names)
+
+
+def _require_links_within(
+    session: Session,
+    within: frozenset[str],
+    claimed: Mapping[FactReference, Sequence[Entity]],
+    counting: Sequence[Entity],
+    names: Mapping[FactReference, str],
+) -> None:
+    """Refuse to declare somebody the same person or family who is not known to be of *within*.
+
+    What is stored already may be said again.
+
+    Raises:
+        CallerNotAllowedError: Names the subject that would declare it.
+    """
+    added: dict[FactReference, set[str]] = {}
+    for reference, entities in claimed.items():
+        if reference.kind is FactKind.SUBJECT:
+            *before, after = [{*one.same_person_as, *one.family} for one in _subjects(entities)]
+            added[reference] = after.difference(*before)
+    others = set().union(*added.values())
+    tenants = tenants_of(session, PATIENTS, others, _subjects(counting))
+    for reference, ids in added.items():
+        if any(not (found := tenants.get(one)) or not found <= within for one in ids):
+            raise _refusal(f"{names[reference]}{reference.kind}'s same_person_as or family")
+
+
+def _subjects(entities: Sequence[Entity]) -> list[Subject]:
+    """Return the subjects among *entities*."""
+    return [one for one in entities if isinstance(one, Subject)]
+
+
+def _taken(
+    session: Session, facts: Sequence[Fact[Entity]], stored: Mapping[FactReference, Stored]
+) -> set[FactReference]:
+    """Return the subjects and recordings that are new, and that stored facts name already.
+
+    Whose tenant hangs on them would become the writer's: they are left over from one who was
+    deleted, or were written by somebody who is bound to no tenant.
+    """
+    new = {FactKind.SUBJECT: set[str](), FactKind.RECORDING: set[str]()}
+    for fact in facts:
+        reference = FactReference(fact.kind, fact.entity.id)
+        if fact.kind in new and entity_in(fact.kind, stored.get(reference)) is None:
+            new[fact.kind].add(fact.entity.id)
+    statements = {FactKind.SUBJECT: _NAMING_PATIENTS, FactKind.RECORDING: _NAMING_RECORDINGS}
+    return {
+        FactReference(kind, row[0])
+        for kind, ids in new.items()
+        if ids
+        for row in session.rows(statements[kind], {"ids": ids})
+    }
+
+
+def references_within(
+    session: Session, within: Tenants, stored: Mapping[FactReference, Stored]
+) -> Collection[FactReference]:
+    """Return which of *stored* are known to be of the tenants in *within*."""
+    if within is None:
+        return stored.keys()
+    entities = {one: entity_in(one.kind, row) for one, row in stored.items()}
+    known = known_tenants(session, [entity for entity in entities.values() if entity is not None])
+    return {
+        one
+        for one, entity in entities.items()
+        if entity is not None and known.is_within(entity, within)
+    }
 
 
 def require_recording_within(session: Session, within: Tenants, recording_id: str) -> None:
@@ -96,7 +156,7 @@ def require_recording_within(session: Session, within: Tenants, recording_id: st
     if within is None:
         return
     of_it = Attendance(recording_id)
-    if not _known(session, [of_it]).is_within(of_it, within):
+    if not known_tenants(session, [of_it]).is_within(of_it, within):
         raise _refusal(f"recording {recording_id}")
 
 
@@ -106,25 +166,8 @@ def only_within(
     """Return those of *facts*, all of them stored, that are of the tenants in *within*."""
     if within is None:
         return facts
-    known = _known(session, [fact.entity for fact in facts])
+    known = known_tenants(session, [fact.entity for fact in facts])
     return [fact for fact in facts if known.is_within(fact.entity, within)]
-
-
-class _Known(NamedTuple):
-    """The tenants of recordings and patients, before and after a write."""
-
-    recordings: Mapping[str, frozenset[str]]
-    patients: Mapping[str, frozenset[str]]
-
-    def is_within(self, entity: Entity, within: frozenset[str]) -> bool:
-        """Whether *entity* is known to be of *within*, and of nobody else."""
-        tenant_id, recording_id, patient_id = _whose(entity)
-        found = [
-            *([frozenset({tenant_id})] if tenant_id else ()),
-            *([self.recordings.get(recording_id, _NOBODY)] if recording_id else ()),
-            *([self.patients.get(patient_id, _NOBODY)] if patient_id else ()),
-        ]
-        return bool(found) and all(tenants and tenants <= within for tenants in found)
 
 
 def _refusal(what: str) -> CallerNotAllowedError:
@@ -132,47 +175,3 @@ def _refusal(what: str) -> CallerNotAllowedError:
     return CallerNotAllowedError(
         f"touch {what}, which is not known to be of its tenants", CallerRefusal.TENANT
     )
-
-
-def _known(
-    session: Session, entities: Collection[Entity], written: Collection[Entity] = ()
-) -> _Known:
-    """Return the tenants of the recordings and patients that *entities* name."""
-    named = [_whose(entity) for entity in entities]
-    recordings = {one.recording_id for one in named if one.recording_id}
-    patients = {one.patient_id for one in named if one.patient_id}
-    return _Known(
-        _tenants(
-            session, _RECORDINGS, recordings, (r for r in written if isinstance(r, Recording))
-        ),
-        _tenants(session, _PATIENTS, patients, (p for p in written if isinstance(p, Subject))),
-    )
-
-
-def _tenants(
-    session: Session, statement: str, ids: set[str], written: Iterable[Recording | Subject]
-) -> dict[str, frozenset[str]]:
-    """Return the tenants of which *ids* are stored, and of which they are *written*."""
-    found: dict[str, frozenset[str]] = {}
-    stored = session.rows(statement, {"ids": ids}) if ids else []
-    made = [(one.id, one.tenant_id) for one in written if one.id in ids]
-    for one, tenant_id in (*stored, *made):
-        found[one] = found.get(one, _NOBODY) | {tenant_id}
-    return found
-
-
-def _whose(entity: Entity) -> Whose:
-    """Return what *entity* says of whose it is."""
-    match entity:
-        case Tenant():
-            return Whose(tenant_id=entity.id)
-        case Subject() | Consultation() | Recording():
-            return Whose(tenant_id=entity.tenant_id)
-        case Attendance():
-            return Whose(recording_id=entity.id)
-        case Grant():
-            return Whose(recording_id=entity.recording_id, patient_id=entity.patient_id)
-        case Delegation() | Block() | Relationship() | Consent():
-            return Whose(patient_id=entity.patient_id)
-        case Containment():
-            return Whose(tenant_id=entity.scope.tenant_id)

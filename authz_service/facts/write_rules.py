@@ -21,7 +21,13 @@ from authz_service.pdp.entities import (
     Subject,
     Tenant,
 )
-from authz_service.pdp.entity_words import CompetenceOutcome, ConsentStatus, FactKind, SubjectStatus
+from authz_service.pdp.entity_words import (
+    CompetenceOutcome,
+    ConsentStatus,
+    FactKind,
+    GrantKind,
+    SubjectStatus,
+)
 from authz_service.pdp.errors import InvalidRequestError, StateError, Violation
 from authz_service.pdp.facts import Fact, FactReference
 from authz_service.pdp.model import Instant
@@ -123,7 +129,8 @@ def judge(fact: Fact[Entity], value: str, stored: Stored | None, name: str) -> V
     """Return what becomes of *fact*, whose canonical JSON is *value*, over what is *stored*.
 
     Raises:
-        StateError: It contradicts a fact of the same instant, or clears a revocation.
+        StateError: It contradicts a fact of the same instant, or clears a revocation or a
+            review.
     """
     if stored is None:
         return Verdict.WRITE
@@ -140,27 +147,29 @@ def judge(fact: Fact[Entity], value: str, stored: Stored | None, name: str) -> V
             f"{name}{fact.kind}",
             f"contradicts what {stored.source} said at the same instant (observed_at)",
         )
-    _check_revocation(fact.entity, fact.kind, stored.value, name)
+    _check_cleared(fact.entity, fact.kind, stored.value, name)
     return Verdict.WRITE
 
 
-def _check_revocation(entity: Entity, kind: FactKind, stored: str, name: str) -> None:
-    """Refuse to clear a revocation.
+def _check_cleared(entity: Entity, kind: FactKind, stored: str, name: str) -> None:
+    """Refuse to clear a revocation, and to clear or replace the review of a grant.
 
     Raises:
-        StateError: It would be cleared.
+        StateError: It would be.
     """
-    if not isinstance(entity, (Delegation, Grant)) or entity.revoked_at is not None:
+    if not isinstance(entity, (Delegation, Grant)):
         return
     old = entity_of(kind, stored)
-    if isinstance(old, (Delegation, Grant)) and old.revoked_at is not None:
+    if isinstance(entity, Grant) and old.review is not None and old.review != entity.review:
+        raise StateError(f"{name}{kind}.review", "a stored review is never cleared or replaced")
+    if entity.revoked_at is None and old.revoked_at is not None:
         raise StateError(
             f"{name}{kind}.revoked_at", "a stored revocation is never cleared; write a new fact"
         )
 
 
 def check_deletion(entity: Entity, name: str, *, disputed: bool, now: Instant) -> None:
-    """Refuse to delete what denies.
+    """Refuse to delete what denies or is evidence.
 
     Raises:
         StateError: Says what would be lost.
@@ -170,7 +179,7 @@ def check_deletion(entity: Entity, name: str, *, disputed: bool, now: Instant) -
     rule = _STAYS.get(type(entity))
     why = rule(entity, now) if rule else None
     if why:
-        raise StateError(name, f"{why}, and what denies is not deleted")
+        raise StateError(name, f"{why}, and what denies or is evidence is not deleted")
 
 
 def _recording_stays(entity: Entity, _now: Instant) -> str | None:
@@ -198,8 +207,13 @@ def _delegation_stays(entity: Entity, _now: Instant) -> str | None:
 
 
 def _grant_stays(entity: Entity, _now: Instant) -> str | None:
-    revoked = isinstance(entity, Grant) and entity.revoked_at is not None
-    return "the grant is revoked" if revoked else None
+    if not isinstance(entity, Grant):
+        return None
+    if entity.revoked_at is not None:
+        return "the grant is revoked"
+    if entity.review is not None:
+        return "the grant is reviewed"
+    return "the grant is an emergency's" if entity.kind is GrantKind.EMERGENCY else None
 
 
 def _consent_stays(entity: Entity, _now: Instant) -> str | None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from authz_service.facts.changes import Change, make_changes
 from authz_service.facts.decoding import to_microseconds
+from authz_service.facts.deeds import Deeds, deeds_of
 from authz_service.facts.disputes import dispute, note_established, owned_by_moved, recordings_of
 from authz_service.facts.links import links_around
-from authz_service.facts.persons import check_kept, check_persons
+from authz_service.facts.persons import Hand, check_kept, check_persons, require_review
 from authz_service.facts.reach import forget_reach, note_reach
-from authz_service.facts.recordings import judged
 from authz_service.facts.revisions import (
     Write,
     begin_write,
@@ -22,7 +23,7 @@ from authz_service.facts.revisions import (
 )
 from authz_service.facts.rows import Stored, entity_in, stored_rows
 from authz_service.facts.sessions import Session
-from authz_service.facts.tenancy import require_facts_within
+from authz_service.facts.tenancy import references_within, require_facts_within
 from authz_service.facts.touched import touched_keys
 from authz_service.facts.write_rules import (
     Verdict,
@@ -36,7 +37,7 @@ from authz_service.facts.write_rules import (
 from authz_service.operations.writes import Tenants
 from authz_service.pdp.entities import Entity
 from authz_service.pdp.entity_words import FactKind
-from authz_service.pdp.facts import Fact, FactReference, Standing
+from authz_service.pdp.facts import Fact, FactReference
 from authz_service.pdp.model import Instant
 
 _OF_ONE_RECORDING = (FactKind.RECORDING, FactKind.ATTENDANCE)
@@ -56,6 +57,7 @@ class Written:
         unchanged: How many were stored already, word for word.
         recordings: The recordings whose patient the write may have changed, and those that it
             named as they are: a write that is sent again tells of their conflicts again.
+        deeds: What it stopped, lifted and reviewed.
     """
 
     revision: int
@@ -63,6 +65,24 @@ class Written:
     skipped: int
     unchanged: int
     recordings: frozenset[str]
+    deeds: Deeds
+
+
+class Leave(NamedTuple):
+    """What whoever writes may.
+
+    Attributes:
+        within: The tenants to whose facts they are bound.
+        may_review: Whether they may change reviews.
+        replays: Whether they write what others did before them, as an import does.
+    """
+
+    within: Tenants = None
+    may_review: bool = True
+    replays: bool = False
+
+
+EVERY_LEAVE: Final = Leave()
 
 
 def in_facts(index: int) -> str:
@@ -82,15 +102,23 @@ def write_facts(
     actor: str,
     now: Instant,
     naming: Naming = in_facts,
-    within: Tenants = None,
+    leave: Leave = EVERY_LEAVE,
 ) -> Written:
     """Write *facts*; the session is discarded where nothing is written.
 
+    Args:
+        session: A transaction that writes.
+        facts: What is to be written.
+        actor: Who is answerable for it.
+        now: When it is recorded.
+        naming: What stands before the fields of each fact in errors.
+        leave: What whoever writes may.
+
     Raises:
         InvalidRequestError: A fact is malformed, or there are too many.
-        CallerNotAllowedError: A fact is not of the tenants in *within*.
-        StateError: A fact would clear a revocation, contradicts one of the same instant, or has
-            somebody lift or review what takes another person.
+        CallerNotAllowedError: A fact is not of the caller's tenants, or a review changes.
+        StateError: A fact would clear a revocation or a review, contradicts one of the same
+            instant, or has somebody lift or review what takes another person.
     """
     names = [naming(index) for index in range(len(facts))]
     references = [FactReference(fact.kind, fact.entity.id) for fact in facts]
@@ -104,7 +132,7 @@ def write_facts(
     named = dict(zip(references, names, strict=True))
     write = begin_write(session, actor, to_microseconds(now))
     stored = stored_rows(session, references)
-    require_facts_within(session, within, facts, stored, named)
+    require_facts_within(session, leave.within, facts, stored, named)
     verdicts: Counter[Verdict] = Counter()
     changes = []
     unchanged: set[str] = set()
@@ -120,7 +148,9 @@ def write_facts(
             )
             check_kept(change, name)
             changes.append(change)
-    check_persons(session, changes, actor=actor, names=named)
+    if not leave.may_review:
+        require_review(changes, named)
+    check_persons(session, changes, Hand(actor, replays=leave.replays), named)
     return _committed(session, write, changes, verdicts, unchanged)
 
 
@@ -130,25 +160,27 @@ def delete_facts(
     *,
     actor: str,
     now: Instant,
-    within: Tenants = None,
+    leave: Leave = EVERY_LEAVE,
 ) -> Written:
     """Delete facts; the session is discarded where nothing is deleted.
 
+    What is not known to be of the caller's tenants is passed over, like what is not stored.
+
     Raises:
         InvalidRequestError: A fact stands twice among the references, or there are too many.
-        CallerNotAllowedError: A stored fact is not of the tenants in *within*.
-        StateError: A fact denies something, and stays.
+        CallerNotAllowedError: A review would go.
+        StateError: A fact denies something or is evidence, and stays.
     """
     names = [in_references(index) for index in range(len(references))]
     check_batch(references, names)
     write = begin_write(session, actor, to_microseconds(now))
     stored = stored_rows(session, references)
-    require_facts_within(session, within, (), stored, dict(zip(references, names, strict=True)))
+    own = references_within(session, leave.within, stored)
     disputed = _disputed(session, references)
     changes = []
     for reference, name in zip(references, names, strict=True):
         entity = entity_in(reference.kind, stored.get(reference))
-        if entity is None:
+        if entity is None or reference not in own:
             continue
         check_deletion(
             entity, f"{name}{reference.kind}", disputed=reference.id in disputed, now=now
@@ -157,17 +189,9 @@ def delete_facts(
         observed_at = max(before.observed_at, write.recorded_at)
         row = Stored(None, before.source, observed_at, write.revision)
         changes.append(Change(reference, entity, None, row))
+    if not leave.may_review:
+        require_review(changes, dict(zip(references, names, strict=True)))
     return _committed(session, write, changes, Counter({Verdict.WRITE: len(changes)}))
-
-
-def conflicting(session: Session, recordings: frozenset[str]) -> dict[str, str]:
-    """Return those of *recordings* whose facts disagree, in order, each with its tenant."""
-    found = judged(session, sorted(recordings))
-    return {
-        one: found[one].facts.recording.entity.tenant_id
-        for one in sorted(found)
-        if found[one].standing is Standing.CONFLICT
-    }
 
 
 def _committed(
@@ -189,6 +213,7 @@ def _committed(
         verdicts[Verdict.SKIP],
         verdicts[Verdict.UNCHANGED],
         recordings,
+        deeds_of(changes),
     )
 
 

@@ -3,21 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
+PARSE_ERRORS = (
+    ValueError,
+    TypeError,
+    OverflowError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What may come of a certificate that is odd in any way; some are no `ValueError`."""
+
+_BEGIN = b"-----BEGIN CERTIFICATE-----"
 _MOST_ABOVE = 5
 """Most certificates between a caller's own and one of the authorities."""
 
 
-def parsed_chain(pem: bytes) -> tuple[x509.Certificate, ...]:
-    """Return the certificates of *pem*; none where there is none, or one cannot be read."""
+class CertificateError(Exception):
+    """A certificate cannot be read."""
+
+
+def parsed(pem: bytes) -> x509.Certificate:
+    """Return the first certificate of *pem*, all of which that is ever asked for can be read.
+
+    Raises:
+        CertificateError: There is none, or it is odd.
+    """
     try:
-        return tuple(x509.load_pem_x509_certificates(pem))
-    except ValueError:
-        return ()
+        certificate = x509.load_pem_x509_certificate(pem)
+        certificate.public_key()
+        _ = certificate.subject, certificate.issuer, certificate.not_valid_before_utc
+        _ = list(certificate.extensions), certificate.not_valid_after_utc
+    except PARSE_ERRORS:
+        raise CertificateError from None
+    return certificate
+
+
+def parsed_chain(pem: bytes) -> tuple[x509.Certificate, ...]:
+    """Return the certificates of *pem* that can be read; any other is passed over."""
+    found = []
+    for part in pem.split(_BEGIN)[1:]:
+        with suppress(CertificateError):
+            found.append(parsed(_BEGIN + part))
+    return tuple(found)
+
+
+def all_parsed(pem: bytes) -> tuple[x509.Certificate, ...]:
+    """Return the certificates of *pem*; none where any of them cannot be read."""
+    found = parsed_chain(pem)
+    return found if len(found) == pem.count(_BEGIN) else ()
 
 
 def trusted_until(
@@ -66,7 +106,7 @@ def is_authority(certificate: x509.Certificate) -> bool:
     """Whether *certificate* may sign others (RFC 5280, section 4.2.1.9)."""
     try:
         found = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+    except (x509.ExtensionNotFound, *PARSE_ERRORS):
         return False
     return found.value.ca
 
@@ -75,6 +115,6 @@ def _signed(certificate: x509.Certificate, signer: x509.Certificate) -> bool:
     """Whether *signer* has signed *certificate*."""
     try:
         certificate.verify_directly_issued_by(signer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+    except (InvalidSignature, *PARSE_ERRORS):
         return False
     return True

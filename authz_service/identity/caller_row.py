@@ -9,10 +9,16 @@ from authz_service.identity.caller_rules import LOOPBACK, MAY, CallerRule
 from authz_service.identity.spiffe import fault_of
 from authz_service.pdp.entity_words import FactKind
 from authz_service.pdp.model import Action, PurposeOfUse, is_id
-from authz_service.tables.cells import EVERYTHING, Cells, is_out_of_place, known_words, words_of
+from authz_service.tables.cells import (
+    EVERYTHING,
+    Cells,
+    hint_at,
+    is_out_of_place,
+    known_words,
+    words_of,
+)
 from authz_service.tables.findings import shown
 from authz_service.tables.rows import Field, split
-from authz_service.tables.spelling import suggestion
 
 _ACTIONS = frozenset(action.value for action in Action)
 _PURPOSES = frozenset(purpose.value for purpose in PurposeOfUse)
@@ -50,7 +56,7 @@ def rule_of(cells: Cells, rpcs: frozenset[str]) -> CallerRule:
     fault = fault_of(row.caller.text)
     if fault and row.caller.text != LOOPBACK:
         message = f"{shown(row.caller.text)} is no caller: it {fault}"
-        cells.refuse(row.caller, message, _CALLER_HINT)
+        cells.tell(row.caller, message, _CALLER_HINT)
     may_call = _known(cells, row.rpcs, "RPC", rpcs)
     tenants = _tenants(cells, row.tenants)
     actions = _known(cells, row.actions, "action", _ACTIONS)
@@ -78,7 +84,7 @@ def _tenants(cells: Cells, field: Field) -> frozenset[str] | None:
             found.add(word.text)
         elif not is_out_of_place(cells, word, "tenant"):
             hint = "letters and digits, joined by single . _ or -, as in uk-nhs"
-            cells.refuse(word, f"{shown(word.text)} is no tenant", hint)
+            cells.tell(word, f"{shown(word.text)} is no tenant", hint)
     return frozenset(found)
 
 
@@ -90,7 +96,7 @@ def _writes(cells: Cells, field: Field) -> Mapping[str, str | None] | None:
     for word in split(field, "|") if field.text else ():
         kind, *source = split(word, _AS)
         if kind.text in found:
-            cells.refuse(kind, f"{kind.text} stands twice", "a kind is written as one source")
+            cells.tell(kind, f"{kind.text} stands twice", "a kind is written as one source")
         elif _is_kind(cells, kind):
             found[kind.text] = _source(cells, source)
     return found
@@ -101,8 +107,8 @@ def _is_kind(cells: Cells, kind: Field) -> bool:
     if kind.text in _KINDS:
         return True
     if not is_out_of_place(cells, kind, "kind of fact"):
-        hint = f"{suggestion(kind.text, _KINDS)} ({SOURCE_HINT})"
-        cells.refuse(kind, f"no kind of fact is called {shown(kind.text)}", hint)
+        hint = f"{hint_at(cells, kind, _KINDS)} ({SOURCE_HINT})"
+        cells.tell(kind, f"no kind of fact is called {shown(kind.text)}", hint)
     return False
 
 
@@ -113,8 +119,8 @@ def _source(cells: Cells, named: list[Field]) -> str | None:
     source = named[0]
     if len(named) > 1 or not is_id(source.text):
         hint = "letters and digits, joined by single . _ or -, as in media-server"
-        cells.refuse(source, f"{shown(_AS.join(each.text for each in named))} is no source", hint)
+        cells.tell(source, f"{shown(_AS.join(each.text for each in named))} is no source", hint)
     elif source.text == LOOPBACK:
         hint = "a source is the system that knows the fact"
-        cells.refuse(source, f"{LOOPBACK} is no source", hint)
+        cells.tell(source, f"{LOOPBACK} is no source", hint)
     return source.text

@@ -12,8 +12,10 @@ LOOPBACK = "loopback"
 
 MAY = frozenset({"explain", "assert_assurance", "omit_token", "contain", "review", "read_log"})
 """What a caller may be allowed beside the RPCs themselves."""
-TO_COME = frozenset({"omit_token", "contain", "review"})
+TO_COME = frozenset({"omit_token"})
 """Those of them that give nothing yet."""
+CONTAINMENT = "containment"
+"""The kind of facts that takes `contain`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,11 @@ class CallerRule:
     def may_explain(self) -> bool:
         """Whether it is told reasons in full."""
         return "explain" in self.may
+
+    @property
+    def may_review(self) -> bool:
+        """Whether it writes reviews; on `LOOPBACK` nobody is told apart, and everybody does."""
+        return self.caller == LOOPBACK or "review" in self.may
 
     def require_rpc(self, rpc: str) -> None:
         """Refuse an RPC that the caller may not use.
@@ -86,11 +93,11 @@ class CallerRule:
         Raises:
             CallerNotAllowedError: It may not.
         """
-        if self.writes is None:
-            return
-        if kind not in self.writes:
+        if self.writes is not None and kind not in self.writes:
             raise CallerNotAllowedError(f"write a {kind}", CallerRefusal.KIND)
-        bound = self.writes[kind]
+        if kind == CONTAINMENT and self.caller != LOOPBACK:
+            self.require_power("contain", "set, lift or delete a containment")
+        bound = self.source_of(kind)
         if source is not None and bound is not None and source != bound:
             raise CallerNotAllowedError(
                 f"write a {kind} as another source than its own", CallerRefusal.SOURCE

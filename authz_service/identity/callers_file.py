@@ -14,9 +14,9 @@ from typing import NamedTuple
 from authz_service.identity.caller_row import HEADER, rule_of
 from authz_service.identity.caller_rules import LOOPBACK, CallerRule
 from authz_service.identity.callers import Callers
-from authz_service.identity.contradictions import refuse_two_witnesses, warn_of_contradictions
+from authz_service.identity.contradictions import refuse_sources, warn_of_contradictions
 from authz_service.identity.spiffe import fault_of
-from authz_service.pdp.errors import CallersRefusedError
+from authz_service.pdp.errors import CallersRefusedError, PolicyProblem
 from authz_service.tables.cells import Cells
 from authz_service.tables.findings import Findings, Place, shown
 from authz_service.tables.reading import is_too_large, read_file
@@ -67,9 +67,14 @@ def parse_callers(
     if not findings.count:
         _refuse_uncallable(file, rules, findings, plaintext=plaintext)
     if problems := findings.problems():
-        raise CallersRefusedError(*problems)
+        raise CallersRefusedError(*sorted(problems, key=_from_the_top))
     doubts = tuple(warning._replace(kind=_DOUBTFUL) for warning in warnings.problems())
     return Callers(revision_of(content), rules, doubts)
+
+
+def _from_the_top(problem: PolicyProblem) -> tuple[bool, bool, int, int]:
+    """Return where *problem* comes: by line, then those of the whole file, then how many more."""
+    return not problem.file, not problem.line, problem.line, problem.column
 
 
 def revision_of(content: bytes) -> str:
@@ -95,7 +100,7 @@ def _rules(read: _File, rpcs: frozenset[str]) -> dict[str, CallerRule]:
     if text is None:
         return {}
     refuse_cut_file(text, warnings)  # fewer rows grant less: a doubt, and no defect
-    rows = _below_header(file, rows_of(text, findings), findings)
+    rows = _below_header(file, rows_of(text, findings, most=MAX_CALLERS + 2), findings)
     if len(rows) > MAX_CALLERS:
         place = Place(file, rows[MAX_CALLERS].line)
         findings.invalid(place, f"there are more than {MAX_CALLERS} callers", "is this the file?")
@@ -124,11 +129,11 @@ def _rule_of_each(read: _File, rows: list[Row], rpcs: frozenset[str]) -> dict[st
         before, cells = findings.count, Cells(file, row, findings)
         rule = rule_of(cells, rpcs)
         if findings.count == before:
-            refuse_two_witnesses(cells, rule)
+            refuse_sources(cells, rule)
             warn_of_contradictions(Cells(file, row, warnings), rule)
         if rule.caller in rules:
             message = f"line {lines[rule.caller]} is the row of {shown(rule.caller)} already"
-            cells.refuse(row.fields[0], message, "a caller has one row; put both together")
+            cells.tell(row.fields[0], message, "a caller has one row; put both together")
         rules.setdefault(rule.caller, rule)
         lines.setdefault(rule.caller, row.line)
     return rules

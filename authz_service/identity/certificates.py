@@ -12,6 +12,7 @@ from typing import NamedTuple
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from authz_service.identity.authorities import CertificateError, parsed
 from authz_service.identity.spiffe import fault_of
 
 _MOST_PEM_BYTES = 64 << 10
@@ -47,12 +48,10 @@ def leaf_of(pem: bytes) -> Leaf:
     if len(pem) > _MOST_PEM_BYTES:
         raise CertificateFaultError(f"has more than {_MOST_PEM_BYTES} bytes")
     try:
-        certificate = x509.load_pem_x509_certificate(pem)
-        extensions = certificate.extensions
-    except ValueError:
+        certificate = parsed(pem)
+    except CertificateError:
         raise CertificateFaultError("cannot be read") from None
-    except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
-        raise CertificateFaultError("has extensions that cannot be read") from None
+    extensions = certificate.extensions
     spiffe_id = _spiffe_id(extensions)
     _require_leaf(extensions)
     _require_signing(extensions)

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from authz_service.identity.authorities import is_authority
+from authz_service.identity.authorities import PARSE_ERRORS, all_parsed, is_authority
+from authz_service.tables.reading import MAX_FILE_BYTES, read_regular_file
 
 _OTHERS = stat.S_IRWXO | stat.S_IWGRP
 _SOON = timedelta(days=14)
-_BEGIN = b"-----BEGIN CERTIFICATE-----"
 _PUBLIC = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -90,11 +89,8 @@ class TlsIdentity:
     def ending(self, now: datetime) -> dict[str, datetime]:
         """Return those of `ends` that are near at *now*, for what lasts as long as it does."""
         first = min(self.authorities, key=lambda each: each.not_valid_after_utc)
-        return {
-            file: certificate.not_valid_after_utc
-            for file, certificate in (("server", self.certificate), ("client_ca", first))
-            if certificate.not_valid_after_utc - now < _near(certificate)
-        }
+        near = {"server": _near(self.certificate), "client_ca": _near(first)}
+        return {file: end for file, end in self.ends().items() if end - now < near[file]}
 
 
 def _near(certificate: x509.Certificate) -> timedelta:
@@ -129,6 +125,7 @@ def tls_identity_of(files: TlsFiles, contents: Mapping[Path, bytes], now: dateti
     Raises:
         TlsFilesError: They cannot be read, do not fit, or are not valid now.
     """
+    _require_small(files, contents)
     certificate = _own_certificate(files.certificate, files.key, contents, now)
     return TlsIdentity(
         contents[files.certificate],
@@ -146,6 +143,7 @@ def read_own(certificate: Path, key: Path, now: datetime) -> dict[Path, bytes]:
         TlsFilesError: They cannot be read, do not fit, or are not valid now.
     """
     contents = _read((certificate, key))
+    _require_small((certificate, key), contents)
     _own_certificate(certificate, key, contents, now)
     return contents
 
@@ -155,13 +153,20 @@ def _read(paths: Sequence[Path]) -> dict[Path, bytes]:
     contents = {}
     for setting, path in zip(_SETTINGS, paths, strict=False):
         try:
-            contents[path] = path.read_bytes()
+            contents[path] = read_regular_file(path)
         except OSError as error:
             why = (error.strerror or type(error).__name__).lower()
             raise TlsFilesError(
                 f"{setting}={path}: cannot be read ({why}); name a PEM file that it may read"
             ) from None
     return contents
+
+
+def _require_small(paths: Sequence[Path], contents: Mapping[Path, bytes]) -> None:
+    """Refuse a file of which only the beginning was read."""
+    for setting, path in zip(_SETTINGS, paths, strict=False):
+        if len(contents[path]) > MAX_FILE_BYTES:
+            raise TlsFilesError(f"{setting}={path}: has more than {MAX_FILE_BYTES} bytes")
 
 
 def _own_certificate(
@@ -211,7 +216,7 @@ def _require_fitting_key(place: str, pem: bytes, certificate: x509.Certificate, 
             f"{place}: the key is encrypted; store it without a passphrase, readable by the "
             "service alone"
         ) from None
-    except (ValueError, UnsupportedAlgorithm):
+    except PARSE_ERRORS:
         raise TlsFilesError(f"{place}: is no private key in PEM") from None
     if key.public_key().public_bytes(*_PUBLIC) != certificate.public_key().public_bytes(*_PUBLIC):
         raise TlsFilesError(
@@ -237,14 +242,7 @@ def _authorities(files: TlsFiles, pem: bytes, now: datetime) -> tuple[x509.Certi
 
 def _certificates(pem: bytes, place: str) -> tuple[x509.Certificate, ...]:
     """Return the certificates in *pem*, at least one, all of them readable."""
-    read: Callable[[bytes], list[x509.Certificate]] = x509.load_pem_x509_certificates
-    try:
-        found = tuple(read(pem))
-        for certificate in found:
-            certificate.public_key()
-            list(certificate.extensions)
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension):
-        found = ()
-    if not found or len(found) != pem.count(_BEGIN):  # half of one at the end is passed over
+    found = all_parsed(pem)
+    if not found:
         raise TlsFilesError(f"{place}: is no certificate in PEM, or holds one that is defective")
     return found

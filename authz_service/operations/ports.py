@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 from authz_service.operations.decision_log import DecisionKey, DecisionsQuestion, StoredRecord
 from authz_service.operations.lists import CandidatePage, CandidateQuestion, ListKey
 from authz_service.operations.records import Record
-from authz_service.operations.writes import Resolution, Tenants, WriteOutcome
+from authz_service.operations.writes import Resolution, Tenants, ToDelete, ToWrite, WriteOutcome
 from authz_service.pdp.entities import Entity
 from authz_service.pdp.errors import PolicyProblem
 from authz_service.pdp.facts import Fact, FactReference, Facts
@@ -87,11 +87,12 @@ class FactsRegistry(Protocol):
 
     *within* names the tenants to whose facts a caller is bound; None stands for all. A fact of
     another tenant, stored or to be written, and one of which it cannot be told whose it is, is
-    refused; nothing moves between that check and the write. Of what is read it is left out.
+    refused; nothing moves between that check and the write. Of what is read or deleted it is left
+    out. *may_review* says whether reviews may be written and deleted.
     """
 
     async def write(
-        self, facts: Sequence[Fact[Entity]], *, actor: str, within: Tenants = None
+        self, facts: ToWrite, *, actor: str, within: Tenants = None, may_review: bool = True
     ) -> WriteOutcome:
         """Write *facts*, each in place of the stored one of its kind and id.
 
@@ -99,21 +100,21 @@ class FactsRegistry(Protocol):
         for word the same, otherwise refused. Where nothing is written the revision stays.
 
         Raises:
-            CallerNotAllowedError: A fact is not of the tenants in *within*.
-            StateError: A fact would clear a revocation, contradicts one of the same instant, or
-                has somebody lift or review what takes another person.
+            CallerNotAllowedError: A fact is not of the tenants in *within*, or a review changes.
+            StateError: A fact would clear a revocation or a review, contradicts one of the same
+                instant, or has somebody lift or review what takes another person.
             FactsUnavailableError: The registry is silent, locked, read-only or gone.
         """
         ...
 
     async def delete(
-        self, references: Sequence[FactReference], *, actor: str, within: Tenants = None
+        self, references: ToDelete, *, actor: str, within: Tenants = None, may_review: bool = True
     ) -> WriteOutcome:
-        """Delete facts; what is not stored is passed over.
+        """Delete facts; what is not stored, or not of the tenants in *within*, is passed over.
 
         Raises:
-            CallerNotAllowedError: A stored fact is not of the tenants in *within*.
-            StateError: A fact denies something, and stays.
+            CallerNotAllowedError: A review would go.
+            StateError: A fact denies something or is evidence, and stays.
             FactsUnavailableError: The registry is silent, locked, read-only or gone.
         """
         ...

@@ -42,7 +42,7 @@ class RefusalKey(NamedTuple):
 
 @dataclass(slots=True)
 class Gathered:
-    """The refusals of one key that came in one window after its first.
+    """The refusals of one key that came in one window, but for its very first.
 
     Attributes:
         window: Ends it.
@@ -63,8 +63,10 @@ class Refusals:
     """Hears of every caller that was refused. For one event loop.
 
     The first refusal of a key is logged and recorded at once. Those that follow within the window
-    become one line and one record at its end, or at `finish`. A refusal never waits for its record,
-    and stands where it cannot be recorded.
+    become one line and one record at its end, or at `finish`, and while they keep coming so do
+    those of the next; after a window without any the next is a first again. Each is in the count
+    of exactly one record. A refusal never waits for its record, and stands where it cannot be
+    recorded.
     """
 
     def __init__(
@@ -118,18 +120,24 @@ class Refusals:
     def _begin(self, key: RefusalKey, context: CallContext, now: Instant) -> None:
         """Write the first refusal of *key*; gather those that follow."""
         self._write(key, context, 1, (now, now))
-        if self._is_finished:
-            return
-        window = asyncio.get_running_loop().call_later(self._window_seconds, self._end, key)
-        self._gathered[key] = Gathered(window, 0, now, now, context)
+        if not self._is_finished:
+            self._gathered[key] = Gathered(self._window(key), 0, now, now, context)
+
+    def _window(self, key: RefusalKey) -> asyncio.TimerHandle:
+        """Begin a window of *key*."""
+        return asyncio.get_running_loop().call_later(self._window_seconds, self._end, key)
 
     def _end(self, key: RefusalKey) -> None:
-        """Write what was gathered of *key*; the next refusal is a first again."""
+        """Write what was gathered of *key*, and gather on; forget a key of which nothing came."""
         gathered = self._gathered.pop(key)
         gathered.window.cancel()
-        if gathered.count:
-            between = gathered.first_at, gathered.last_at
-            self._write(key, gathered.context, gathered.count, between)
+        count, gathered.count = gathered.count, 0
+        if not count:
+            return
+        if not self._is_finished:
+            gathered.window = self._window(key)
+            self._gathered[key] = gathered
+        self._write(key, gathered.context, count, (gathered.first_at, gathered.last_at))
 
     def _write(
         self, key: RefusalKey, context: CallContext, count: int, between: tuple[Instant, Instant]

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import structlog
 
 from authz_service.operations.ports import Clock, FactsRegistry, Journal
 from authz_service.operations.records import CallContext, EventRecord
-from authz_service.operations.writes import Resolution, Tenants, WriteOutcome
-from authz_service.pdp.entities import Entity
+from authz_service.operations.writes import Resolution, Tenants, ToDelete, ToWrite, WriteOutcome
 from authz_service.pdp.errors import JournalUnavailableError
-from authz_service.pdp.facts import Fact, FactReference
 
 log = structlog.get_logger(__name__)
 
@@ -22,6 +21,7 @@ MAX_FACTS = 1000
 """Most facts in one write, deletion or read."""
 
 Answer = TypeVar("Answer")
+Change = Callable[..., Awaitable[WriteOutcome]]
 Details = tuple[tuple[str, str | int | tuple[str, ...]], ...]
 
 
@@ -67,34 +67,43 @@ class WriteFacts:
 
     async def write(
         self,
-        facts: Sequence[Fact[Entity]],
+        facts: ToWrite,
         *,
         actor: str,
         context: CallContext,
         within: Tenants = None,
+        may_review: bool = True,
     ) -> WriteOutcome:
         """Write *facts*, all or none.
 
         Raises:
-            CallerNotAllowedError: A fact is not of the tenants in *within*.
+            CallerNotAllowedError: A fact is not of the tenants in *within*, or a review changes
+                which the caller may not.
             InvalidRequestError: The same fact twice, or one that cannot be.
             StateError: What is stored forbids one of them.
             FactsUnavailableError: The registry cannot be written.
             JournalUnavailableError: The write could not be recorded; it may have been made, and
                 may be sent again.
         """
-        return await self._to_the_end(self._write(facts, actor, context, within))
+        change = partial(self._registry.write, facts, within=within, may_review=may_review)
+        return await self._to_the_end(self._write(facts, change, actor, context))
 
     async def _write(
-        self, facts: Sequence[Fact[Entity]], actor: str, context: CallContext, within: Tenants
+        self, facts: ToWrite, change: Change, actor: str, context: CallContext
     ) -> WriteOutcome:
-        """Write, count and record."""
-        outcome = await self._registry.write(facts, actor=actor, within=within)
+        """Make the *change* that writes *facts*, count and record."""
+        outcome = await change(actor=actor)
         self._observer.facts_written("written", outcome.written)
         self._observer.facts_written("skipped", outcome.skipped)
         self._observer.facts_written("unchanged", outcome.unchanged)
         sources = tuple(sorted({fact.source for fact in facts}))
-        details: Details = (*_counts(outcome), ("sources", sources))
+        named = tuple(f"{fact.kind.value}/{fact.entity.id}" for fact in facts)
+        details: Details = (
+            *_counts(outcome),
+            ("sources", sources),
+            ("references", named),
+            *_deeds(outcome),
+        )
         await self._record("facts_written", actor, context, details)
         conflicting = (*outcome.conflicting, *outcome.conflicting_elsewhere)
         if conflicting:
@@ -103,31 +112,29 @@ class WriteFacts:
 
     async def delete(
         self,
-        references: Sequence[FactReference],
+        references: ToDelete,
         *,
         actor: str,
         context: CallContext,
         within: Tenants = None,
+        may_review: bool = True,
     ) -> WriteOutcome:
-        """Delete facts, all or none; what is not stored is passed over.
+        """Delete facts, all or none; what is not stored or not of *within* is passed over.
 
         Raises:
-            CallerNotAllowedError: A stored fact is not of the tenants in *within*.
-            StateError: One of them denies something, and stays.
+            CallerNotAllowedError: A review would go, which the caller may not.
+            StateError: One of them denies something or is evidence, and stays.
             FactsUnavailableError: The registry cannot be written.
             JournalUnavailableError: The deletion could not be recorded; it may have been made.
         """
-        return await self._to_the_end(self._delete(references, actor, context, within))
+        change = partial(self._registry.delete, references, within=within, may_review=may_review)
+        return await self._to_the_end(self._delete(references, change, actor, context))
 
     async def _delete(
-        self,
-        references: Sequence[FactReference],
-        actor: str,
-        context: CallContext,
-        within: Tenants,
+        self, references: ToDelete, change: Change, actor: str, context: CallContext
     ) -> WriteOutcome:
-        """Delete and record."""
-        outcome = await self._registry.delete(references, actor=actor, within=within)
+        """Make the *change* that deletes *references*, and record."""
+        outcome = await change(actor=actor)
         named = tuple(f"{reference.kind.value}/{reference.id}" for reference in references)
         details: Details = (*_counts(outcome), ("references", named))
         await self._record("facts_deleted", actor, context, details)
@@ -210,3 +217,13 @@ def _counts(outcome: WriteOutcome) -> Details:
         ("skipped", outcome.skipped),
         ("unchanged", outcome.unchanged),
     )
+
+
+def _deeds(outcome: WriteOutcome) -> Details:
+    """Return what a write stopped, lifted and reviewed; what it did not is left out."""
+    deeds = (
+        ("contained", outcome.contained),
+        ("lifted", outcome.lifted),
+        ("reviewed", outcome.reviewed),
+    )
+    return tuple((name, named) for name, named in deeds if named)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from authz_service.pdp.entities import Entity
+from authz_service.pdp.facts import Fact, FactReference
 
 Tenants = frozenset[str] | None
 """The tenants to which a caller is bound; None where it is bound to none."""
+ToWrite = Sequence[Fact[Entity]]
+ToDelete = Sequence[FactReference]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +24,11 @@ class WriteOutcome:
         skipped: How many were left out because a later observation is stored.
         unchanged: How many were stored already, word for word.
         conflicting: Recordings among those touched whose facts disagree afterwards.
-        conflicting_elsewhere: The same, of tenants to which whoever writes is not bound: for the
-            record, and not for the answer.
+        conflicting_elsewhere: The same, where it takes facts of tenants to which whoever writes is
+            not bound: for the record, and not for the answer.
+        contained: The containments that it set, as ``containment/k1``.
+        lifted: Those that it lifted.
+        reviewed: The grants and delegations whose review it wrote.
     """
 
     revision: int
@@ -28,6 +37,9 @@ class WriteOutcome:
     unchanged: int = 0
     conflicting: tuple[str, ...] = ()
     conflicting_elsewhere: tuple[str, ...] = ()
+    contained: tuple[str, ...] = ()
+    lifted: tuple[str, ...] = ()
+    reviewed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,13 +100,13 @@ def _rule(cells: Cells, vocabulary: Vocabulary) -> Rule:
     _, rule, effect, role, relation, action, purpose, when = cells.row.fields
     if not is_id(rule.text):
         hint = "letters and digits, joined by single . _ or -, as in own-recording"
-        cells.refuse(rule, f"{shown(rule.text)} is no rule id", hint)
+        cells.tell(rule, f"{shown(rule.text)} is no rule id", hint)
     if effect.text not in _EFFECTS:
         hint = "write exactly allow or deny"
-        cells.refuse(effect, f"{shown(effect.text)} is no effect", hint)
+        cells.tell(effect, f"{shown(effect.text)} is no effect", hint)
     if relation.text == EVERYTHING and effect.text == "allow":
         hint = "a rule that allows names the relations that it is for"
-        cells.refuse(relation, "* as a relation is for rules that deny", hint)
+        cells.tell(relation, "* as a relation is for rules that deny", hint)
     return Rule(
         rule.text,
         _EFFECTS.get(effect.text, Effect.DENY),
@@ -148,7 +148,7 @@ def _when(cells: Cells, field: Field) -> When:
             _refuse_condition(cells, word)
         elif text in holding | absent:
             hint = "name each condition once, with or without not"
-            cells.refuse(word, f"{text} stands twice", hint)
+            cells.tell(word, f"{text} stands twice", hint)
         else:
             (absent if text != part.text else holding).add(Condition(text))
     return When(frozenset(holding), frozenset(absent))
@@ -165,7 +165,7 @@ def _refuse_condition(cells: Cells, field: Field) -> None:
         hint = "write always, or conditions joined by and, each with or without not"
     else:
         hint = suggestion(word, CONDITIONS)
-    cells.refuse(field, f"{shown(word)} is no condition", hint)
+    cells.tell(field, f"{shown(word)} is no condition", hint)
 
 
 def _refuse_second_ids(rows: Iterable[Row], file: str, findings: Findings) -> None:

@@ -42,7 +42,11 @@ class FactsServicer(grpc_api.FactsServiceServicer):
         actor = require_actor(request.actor)
         facts = await asyncio.to_thread(_facts_from_proto, request.facts, context.rule)
         outcome = await self._write_facts.write(
-            facts, actor=actor, context=context.context, within=context.rule.tenants
+            facts,
+            actor=actor,
+            context=context.context,
+            within=context.rule.tenants,
+            may_review=context.rule.may_review,
         )
         return pb.WriteFactsResponse(
             facts_revision=outcome.revision,
@@ -73,7 +77,11 @@ class FactsServicer(grpc_api.FactsServiceServicer):
         for reference in references:
             context.rule.require_write(reference.kind)
         outcome = await self._write_facts.delete(
-            references, actor=actor, context=context.context, within=context.rule.tenants
+            references,
+            actor=actor,
+            context=context.context,
+            within=context.rule.tenants,
+            may_review=context.rule.may_review,
         )
         return pb.DeleteFactsResponse(facts_revision=outcome.revision, deleted=outcome.written)
 

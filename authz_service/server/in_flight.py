@@ -66,7 +66,7 @@ class Place:
     def __init__(
         self, places: dict[Place, None], task: asyncio.Task[Any], began_at: float, seconds: float
     ) -> None:
-        """Begin for *task*, which may take *seconds*; it stands in *places* until answered."""
+        """Begin for *task*, which may take *seconds*; stand in *places* until it has answered."""
         self._places = places
         self._task = task
         self._cut: Exception | None = None
@@ -135,6 +135,10 @@ class CallsInFlight:
         if self._look is None:
             self._look = loop.call_later(LOOK_SECONDS, self._look_around, loop)
         return place
+
+    def hurry(self) -> None:
+        """Wait for no slow request from now on."""
+        self._limits = self._limits._replace(slow_requests=0)
 
     def _leave(self, caller: str, _task: asyncio.Task[Any]) -> None:
         """Give a place back."""

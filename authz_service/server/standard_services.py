@@ -50,7 +50,7 @@ class StandardServices(grpc.GenericRpcHandler):
         """Wrap the methods of *service* that there is code for."""
         for name, method in handlers.items():
             wrap = self._of_many if method.request_streaming else self._of_one
-            wrapped = wrap(name, method)
+            wrapped = wrap(f"{service.rpartition('.')[2]}/{name}", method)
             if wrapped is not None:
                 self._wrapped[f"/{service}/{name}"] = wrapped
 

@@ -21,12 +21,7 @@ from authz_service.pdp.model import is_id
 from authz_service.server.admission import Admitted, Gate
 from authz_service.server.call import Call
 from authz_service.server.failures import DrainingError, Failure, abort, failure_of
-from authz_service.server.in_flight import (
-    GONE_SECONDS,
-    CallLimits,
-    CallsInFlight,
-    Place,
-)
+from authz_service.server.in_flight import GONE_SECONDS, CallLimits, CallsInFlight, Place
 from authz_service.server.turns import SMALL_BYTES, Turns
 from authz_service.telemetry.seldom import Seldom
 
@@ -35,7 +30,7 @@ log = structlog.get_logger(__name__)
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _LISTED_BYTES = 4 << 10
 """What a list counts for beside large requests: it takes a few words, and much work."""
-_NOTHING = errors.InvalidRequestError(errors.Violation("request", "is missing"))
+_NOTHING = errors.Violation("request", "is missing")
 Handler = Callable[[Any, Any], Awaitable[Any]]
 
 
@@ -97,6 +92,7 @@ class StatusLayer(grpc.GenericRpcHandler):
     async def drain(self) -> None:
         """Refuse calls from now on; return once none is in flight."""
         self._is_draining = True
+        self._calls.hurry()
         if self._in_flight:
             await self._idle.wait()
 
@@ -159,7 +155,7 @@ class StatusLayer(grpc.GenericRpcHandler):
             place.is_arriving = False
             if content is grpc.aio.EOF:
                 await asyncio.sleep(GONE_SECONDS)
-                raise _NOTHING
+                raise errors.InvalidRequestError(_NOTHING)
             size = len(content) + weight
             if size <= SMALL_BYTES:
                 return await handler(parsed(content), call)
@@ -204,7 +200,8 @@ class StatusLayer(grpc.GenericRpcHandler):
         limit = getattr(error, "limit", None)
         if limit is not None:
             self._observer.call_limited(limit)
-            self._tell(log.warning, "call_limited", _fields(error, known_as, rpc), limit=limit)
+            fields = {**_fields(error, known_as, rpc), "limit": limit.value}
+            self._tell(log.warning, "call_limited", fields)
         if isinstance(error, errors.CallerUnauthenticatedError):
             caller = error.caller if is_caller(error.caller) else ""  # it comes from outside
             known_as = known_as._replace(caller=caller)
@@ -220,7 +217,8 @@ class StatusLayer(grpc.GenericRpcHandler):
 
     def _tell(self, tell: Any, event: str, fields: dict[str, str], **more: Any) -> None:
         """Log *event* once a minute for each RPC and kind of error, with how often it happened."""
-        unsaid = self._said.due(f"{event} {fields['rpc']} {fields['error_type']}")
+        kind = f"{event} {fields['rpc']} {fields['error_type']} {fields.get('limit')}"
+        unsaid = self._said.due(kind)
         if unsaid is not None:
             tell(event, **fields, **more, **({"since_last": unsaid} if unsaid else {}))
 

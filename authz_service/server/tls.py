@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 
 import grpc
@@ -17,10 +18,13 @@ class ServedTls:
 
     Attributes:
         credentials: What the port is served with.
+        begun: How many handshakes were begun.
     """
 
     def __init__(self, identity: TlsIdentity) -> None:
         """Begin with *identity*."""
+        self.begun = 0
+        self._counting = threading.Lock()
         self._next: deque[grpc.ServerCertificateConfiguration] = deque(maxlen=1)
         self.credentials = grpc.dynamic_ssl_server_credentials(
             _configuration(identity),
@@ -33,7 +37,9 @@ class ServedTls:
         self._next.append(_configuration(identity))
 
     def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
-        """Return what has come since the last connection; gRPC asks on a thread of its own."""
+        """Return what has come since the last connection; gRPC asks on threads of its own."""
+        with self._counting:
+            self.begun += 1
         try:
             return self._next.pop()
         except IndexError:

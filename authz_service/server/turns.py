@@ -22,6 +22,11 @@ HELD_BYTES_OF_ONE = 16 << 20
 """So much of one caller is held at most, what waits included."""
 HELD_BYTES = 64 << 20
 """So much is held of all callers together."""
+_BREATH_BYTES = 512
+_MOST_BREATHS = 64
+"""Where several are worked on, each lets a turn of the event loop go by for so many of its bytes,
+up to so many turns, before it begins. gRPC takes a call from its queue in two or three of them: who
+stands in it behind large requests would wait for a large request's time for each."""
 
 
 @dataclass(slots=True)
@@ -72,6 +77,8 @@ class Turns:
         try:
             await _begin(line, size)
             try:
+                if line.at_work > size:
+                    await _let_others_go_on(size)
                 yield
             finally:
                 line.at_work -= size
@@ -96,3 +103,9 @@ async def _begin(line: _Line, size: int) -> None:
         if turn.done() and not turn.cancelled():
             line.at_work -= size
         raise
+
+
+async def _let_others_go_on(size: int) -> None:
+    """Wait for some turns of the event loop, more of them for a larger request."""
+    for _ in range(min(_MOST_BREATHS, size // _BREATH_BYTES)):
+        await asyncio.sleep(0)

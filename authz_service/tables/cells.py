@@ -21,8 +21,8 @@ class Cells:
     row: Row
     findings: Findings
 
-    def refuse(self, field: Field, message: str, hint: str) -> None:
-        """Refuse *field*, or the word of one."""
+    def tell(self, field: Field, message: str, hint: str) -> None:
+        """Tell what is wrong with *field*, or the word of one: a defect, or a doubt."""
         self.findings.invalid(Place(self.file, self.row.line, field.column), message, hint)
 
 
@@ -31,7 +31,7 @@ def words_of(cells: Cells, field: Field) -> Iterator[Field]:
     seen: set[str] = set()
     for word in split(field, "|"):
         if word.text in seen:
-            cells.refuse(word, f"{shown(word.text)} stands twice", "keep one")
+            cells.tell(word, f"{shown(word.text)} stands twice", "keep one")
         else:
             yield word
         seen.add(word.text)
@@ -44,13 +44,18 @@ def known_words(cells: Cells, field: Field, kind: str, known: Collection[str]) -
             yield word.text
         elif not is_out_of_place(cells, word, kind):
             message = f"no {kind} is called {shown(word.text)}"
-            cells.refuse(word, message, suggestion(word.text, known))
+            cells.tell(word, message, hint_at(cells, word, known))
+
+
+def hint_at(cells: Cells, word: Field, known: Collection[str]) -> str:
+    """Return what *word* may have been meant to be; nothing where that would not be listed."""
+    return "" if cells.findings.is_full else suggestion(word.text, known)
 
 
 def is_out_of_place(cells: Cells, word: Field, kind: str) -> bool:
     """Whether *word* was refused for being ``*`` beside other words, or nothing at all."""
     if word.text == EVERYTHING:
-        cells.refuse(word, "* stands beside other words", "* stands alone in its cell")
+        cells.tell(word, "* stands beside other words", "* stands alone in its cell")
     elif not word.text:
-        cells.refuse(word, f"the {kind} is missing", "write a word, words joined by | or *")
+        cells.tell(word, f"the {kind} is missing", "write a word, words joined by | or *")
     return word.text in {EVERYTHING, ""}

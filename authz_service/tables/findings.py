@@ -46,6 +46,11 @@ class Findings:
             self._omitted += 1
 
     @property
+    def is_full(self) -> bool:
+        """Whether any further problem is only counted, so that a hint at it is lost."""
+        return len(self._problems) >= MAX_PROBLEMS
+
+    @property
     def count(self) -> int:
         """How many there are."""
         return len(self._problems) + self._omitted

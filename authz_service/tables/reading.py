@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -22,11 +23,26 @@ def read_regular_file(path: Path) -> bytes:
     Raises:
         OSError: The file cannot be read, or is not a regular file.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    return read_with_mode(path)[0]
+
+
+def read_with_mode(path: Path) -> tuple[bytes, int]:
+    """Return the bytes of *path*, as `read_regular_file` does, and the mode of just that file.
+
+    Raises:
+        OSError: The file cannot be read, or is not a regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):  # said here: to make a file object of it would lose the descriptor
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(mode):
             raise OSError(None, "not a regular file")
-        return file.read(MAX_FILE_BYTES + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(MAX_FILE_BYTES + 1), mode
+    finally:
+        os.close(descriptor)
 
 
 def read_file(

@@ -5,13 +5,18 @@ Casbin's own reader drops what it does not understand; a rule that denies, dropp
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import NamedTuple
 
 from authz_service.tables.findings import Findings, Place, shown
 
+MAX_ROW_CHARACTERS = 64 * 1024
+"""How long a row may be: many times what anybody has written by hand."""
+
 _BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 _UNSEEN = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
+_NOT_IN_ROWS = re.compile(r"[\"'`#]|[^\x00-\x7f]")
 _NAMED = {
     "\t": ("a tab", "use spaces"),
     "\r": ("a carriage return", "end lines with a line feed alone"),
@@ -76,10 +81,18 @@ def text_of(name: str, content: bytes, findings: Findings) -> Text | None:
     return Text(name, lines, defective, ends_in_line)
 
 
-def rows_of(text: Text, findings: Findings) -> list[Row]:
-    """Return the rows of *text*; a line is a row, a comment, blank, or refused."""
-    rows = []
+def rows_of(text: Text, findings: Findings, *, most: int | None = None) -> list[Row]:
+    """Return the rows of *text*; a line is a row, a comment, blank, or refused.
+
+    Args:
+        text: The file.
+        findings: Where problems go.
+        most: How many rows are enough; those below are not looked at.
+    """
+    rows: list[Row] = []
     for number, line in enumerate(text.lines, start=1):
+        if len(rows) == most:
+            break
         if number in text.defective or is_comment(line):
             continue
         if not _refused_as_row(Place(text.name, number), line, findings):
@@ -132,20 +145,23 @@ def _refused_for_unseen(line: Place, content: str, findings: Findings) -> bool:
 
 def _refused_as_row(line: Place, content: str, findings: Findings) -> bool:
     """Whether *content* was refused for what no row may hold."""
-    for column, character in enumerate(content, start=1):
-        place = line._replace(column=column)
-        if character in "\"'`":
-            findings.invalid(place, "there is a quote", "words are written without quotes")
-        elif character == "#":
-            hint = "a comment has a line of its own, above the row"
-            findings.invalid(place, "a comment follows on the same line", hint)
-        elif not character.isascii():
-            hint = "words are ASCII; look for a letter or a space that only looks like one"
-            findings.invalid(place, f"there is {shown(character)}", hint)
-        else:
-            continue
+    if len(content) > MAX_ROW_CHARACTERS:
+        message = f"the row has more than {MAX_ROW_CHARACTERS} characters"
+        findings.invalid(line, message, "such a row is short; is this the right file?")
         return True
-    return False
+    found = _NOT_IN_ROWS.search(content)
+    if found is None:
+        return False
+    place, character = line._replace(column=found.start() + 1), found[0]
+    if character == "#":
+        hint = "a comment has a line of its own, above the row"
+        findings.invalid(place, "a comment follows on the same line", hint)
+    elif character.isascii():
+        findings.invalid(place, "there is a quote", "words are written without quotes")
+    else:
+        hint = "words are ASCII; look for a letter or a space that only looks like one"
+        findings.invalid(place, f"there is {shown(character)}", hint)
+    return True
 
 
 def split(whole: Field, separator: str) -> tuple[Field, ...]:

@@ -84,6 +84,11 @@ def watch_cache(metrics: Metrics, counts: Callable[[], CacheCounts]) -> None:
     watch("authz_facts_cache_evicted_total", "Values evicted.", lambda: counts().evicted, "kind")
 
 
+def watch_serving(metrics: Metrics, serving: Callable[[], bool]) -> None:
+    """Show at each scrape whether questions can be answered."""
+    metrics.watch("authz_serving", "1 while questions can be answered.", serving)
+
+
 def watch_calls(metrics: Metrics, in_flight: Callable[[], int]) -> None:
     """Show at each scrape how many calls have a place."""
     metrics.watch(

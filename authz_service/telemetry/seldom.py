@@ -32,3 +32,7 @@ class Seldom:
             return None
         self._said[kind] = (now, 0)
         return unsaid
+
+    def left(self, kind: str) -> int:
+        """Return how often *kind* happened unsaid, to be said at the end."""
+        return self._said.get(kind, (0.0, 0))[1]

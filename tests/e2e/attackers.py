@@ -305,7 +305,7 @@ def hoard(address: str, seconds: float) -> Outcome:
 
 def gzip_bomb(address: str, seconds: float) -> Outcome:
     """Send a message that is small, and a thousand times as large once it is unpacked."""
-    bomb = gzip.compress(b"\0" * (512 << 20), 9)
+    bomb = gzip.compress(b"\0" * (64 << 20), 9)
     line, sent = Line(address), 0
     for _ in until(seconds):
         stream = line.next_stream()

@@ -22,11 +22,13 @@ from authz_service.api.v1 import (
 )
 from authz_service.api.v1 import recording_access_pb2 as pb
 from authz_service.api.v1 import recording_access_pb2_grpc as grpc_api
+from tests.certificates import BOOKING, CALLER, MEDIA_SERVER, Estate
 from tests.e2e.clinic import Plain
 from tests.wire import RpcFailure, failure_of, fill
 
 ALLOWED = ("ALLOW", "RULE_ALLOWED")
 _PATIENCE_SECONDS = 15.0
+_WITNESSES = {"consultation": BOOKING, "attendance": MEDIA_SERVER}
 
 
 class Client:
@@ -133,6 +135,16 @@ def client_of(service: Any, credentials: grpc.ChannelCredentials | None = None) 
         yield client
     finally:
         client.channel.close()
+
+
+def write_as_three(service: Any, estate: Estate, facts: Sequence[Plain]) -> None:
+    """Write *facts* over TLS: consultations and attendances each by the one that may say them."""
+    said: dict[str, list[Plain]] = {CALLER: [], BOOKING: [], MEDIA_SERVER: []}
+    for each in facts:
+        said[_WITNESSES.get(next(iter(each)), CALLER)].append(each)
+    for caller, theirs in said.items():
+        with client_of(service, estate.credentials(caller)) as client:
+            client.write(theirs)
 
 
 def question(subject: str, recording: str, /, **fields: Any) -> pb.CheckAccessRequest:

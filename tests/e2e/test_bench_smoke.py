@@ -36,7 +36,7 @@ WORLD = World(patients=100, busy=60, frequent=55)
 
 @pytest.mark.slow
 @pytest.mark.postgres
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 def test_a_short_run_finds_every_answer_right_and_recorded(tmp_path: Path) -> None:
     """What `make bench` measures is what the service answers, and all of it is in the journal."""
     found = tmp_path / "found.json"
@@ -48,7 +48,7 @@ def test_a_short_run_finds_every_answer_right_and_recorded(tmp_path: Path) -> No
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=230,
+        timeout=470,
         check=False,
     )
 

@@ -194,7 +194,6 @@ LIMITS = [
     ("source", "WriteFacts", write(FOREIGN)),
     ("tenant", "WriteFacts", write(ELSEWHERE)),
     ("kind", "DeleteFacts", delete(("attendance", "rec-mara"))),
-    ("tenant", "DeleteFacts", delete(("subject", "stranger"))),
     ("tenant", "ResolveConflict", resolve("rec-dal")),
     ("tenant", "ReloadPolicy", reload_policy),
     ("power", "ListDecisions", log_page),
@@ -258,6 +257,7 @@ def refusals_in(folder: Path, request_id: str = "") -> list[dict[str, Any]]:
         pytest.param(write({**patient("new-1")}), id="fact"),
         pytest.param(write(delegation("del-1")), id="fact-of-any-source"),
         pytest.param(delete(("subject", "nobody")), id="deletion"),
+        pytest.param(delete(("subject", "stranger")), id="deletion-of-another-tenants"),
     ],
 )
 def test_what_is_inside_of_the_row_is_answered(limited: Running, call: Call) -> None:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from authz_service.cli.client_tls import VARIABLES
 from authz_service.cli.verbs import app
 from tests.certificates import Credential, Estate, authority
-from tests.e2e.client import client_of
+from tests.e2e.client import write_as_three
 from tests.e2e.clinic import FACTS
 from tests.service_thread import ServiceThread, serving
 
@@ -25,8 +25,7 @@ def estate(tmp_path_factory: pytest.TempPathFactory) -> Estate:
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, estate: Estate) -> Iterator[ServiceThread]:
     with serving(tmp_path_factory.mktemp("service"), **estate.settings) as service:
-        with client_of(service, estate.credentials()) as client:
-            client.write(FACTS)
+        write_as_three(service, estate, FACTS)
         yield service
 
 

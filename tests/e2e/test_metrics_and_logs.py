@@ -142,7 +142,7 @@ def test_the_console_has_no_other_pages(shared_client: Client) -> None:
     status, text = shared_client.http("/healthz")
     said = json.loads(text)
     assert (status, said["status"], said["reasons"]) == (200, "SERVING", {})
-    assert said.keys() == {"status", "reasons", "shipping", "callers"}
+    assert said.keys() == {"status", "reasons", "shipping", "callers", "http"}
     assert shared_client.http("/")[0] == 404
 
 

@@ -14,12 +14,13 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from structlog.testing import capture_logs
 
 from authz_service.app import StartError
 from authz_service.audit.verify import read_records
-from tests.certificates import CALLER, SERVER, Credential, Estate, authority
-from tests.e2e.client import ALLOWED, client_of, failing
-from tests.e2e.clinic import FACTS
+from tests.certificates import CALLER, EVERYTHING, SERVER, WITNESSES, Credential, Estate, authority
+from tests.e2e.client import ALLOWED, client_of, failing, write_as_three
+from tests.e2e.clinic import FACTS, patient, recorded
 from tests.service_thread import ServiceThread, serving
 from tests.wire import RpcFailure
 
@@ -34,10 +35,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def estate(folder: Path) -> Estate:
-    """Two callers: one that may do everything, one that may check and nothing else."""
+    """One caller that may do everything, one that may check and nothing else, two witnesses."""
     estate = Estate(folder)
     estate.put_callers(
-        f"{CALLER},*,*,*,*,*,explain|assert_assurance|omit_token|contain|review|read_log",
+        f"{CALLER},{EVERYTHING}",
+        *WITNESSES,
         f"{READER},CheckAccess,*,*,*,,explain",
     )
     return estate
@@ -46,8 +48,7 @@ def estate(folder: Path) -> Estate:
 @pytest.fixture(scope="module")
 def service(folder: Path, estate: Estate) -> Iterator[ServiceThread]:
     with serving(folder, **estate.settings, reflection=True) as service:
-        with client_of(service, estate.credentials()) as client:
-            client.write(FACTS)
+        write_as_three(service, estate, FACTS)
         yield service
 
 
@@ -72,6 +73,33 @@ def test_a_caller_behind_intermediates_is_let_in(service: ServiceThread, estate:
 
     with client_of(service, estate.credentials(leaf)) as client:
         assert client.outcome() == ALLOWED
+
+
+def test_handshakes_are_counted_whatever_became_of_them(
+    service: ServiceThread, estate: Estate
+) -> None:
+    """Of those that failed there is no other trace: gRPC tells nothing of them."""
+    with client_of(service, estate.credentials()) as client:
+        before = client.metrics()["authz_tls_handshakes_total"]
+        assert refusal(service, estate, authority("rogue").client()).code == "UNAVAILABLE"
+        after = client.metrics()["authz_tls_handshakes_total"]
+
+    assert after > before
+
+
+def test_one_caller_cannot_bring_all_three_witnesses(
+    service: ServiceThread, estate: Estate
+) -> None:
+    """What it may write it writes as itself, whatever source it states."""
+    with client_of(service, estate.credentials()) as client:
+        refused = [
+            failing(client.write, [fact])
+            for fact in [*recorded("rec-own", "mara"), {**patient("own"), "source": "booking"}]
+            if fact.get("source") != "pipeline"
+        ]
+
+    assert {failure.code for failure in refused} == {"PERMISSION_DENIED"}
+    assert len(refused) == 3
 
 
 def test_the_name_does_not_count(service: ServiceThread, estate: Estate) -> None:
@@ -176,7 +204,7 @@ def test_health_and_reflection_are_for_callers_that_are_known(
         assert client.serving()
         assert client.await_health(serving=True) < 5
 
-    with client_of(service, estate.credentials(STRANGER)) as client:
+    with capture_logs() as logs, client_of(service, estate.credentials(STRANGER)) as client:
         stub = reflection_pb2_grpc.ServerReflectionStub(client.channel)
         streams = (
             stub.ServerReflectionInfo(iter(asked), timeout=5),
@@ -185,6 +213,11 @@ def test_health_and_reflection_are_for_callers_that_are_known(
         assert failing(client.serving).code == "UNAUTHENTICATED"
         for stream in streams:
             assert failing(list, stream).code == "UNAUTHENTICATED"
+    assert {line["rpc"] for line in logs if line["event"] == "caller_refused"} == {
+        "Health/Check",
+        "Health/Watch",
+        "ServerReflection/ServerReflectionInfo",
+    }
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ import pytest
 from cryptography import x509
 
 from tests.certificates import CALLER, EVERYTHING, Credential, Estate, authority
-from tests.e2e.client import ALLOWED, Client, client_of, eventually, failing
+from tests.e2e.client import ALLOWED, Client, client_of, eventually, failing, write_as_three
 from tests.e2e.clinic import FACTS
 from tests.e2e.crew import await_serving, serving_crew
 from tests.service_process import ServiceProcess, serving_process
@@ -45,6 +45,10 @@ def shown_by(service: Service, estate: Estate, trusted: Credential | None = None
 
 def reloads(client: Client, result: str) -> float:
     return client.metrics()[f'authz_tls_reloads_total{{result="{result}"}}']
+
+
+LATE = ("UNAVAILABLE", "CANCELLED", "DEADLINE_EXCEEDED")
+"""What becomes of a call that comes in the moment of the end: no answer, and never another one."""
 
 
 @contextmanager
@@ -87,8 +91,7 @@ def _outcome(client: Client) -> str:
 @pytest.fixture
 def service(tmp_path: Path, estate: Estate) -> Iterator[ServiceThread]:
     with serving(tmp_path, **estate.settings) as service:
-        with client_of(service, estate.credentials()) as client:
-            client.write(FACTS)
+        write_as_three(service, estate, FACTS)
         yield service
 
 
@@ -225,8 +228,7 @@ def test_workers_take_up_new_certificates_each(tmp_path: Path, estate: Estate) -
     """No connection meets the old one in the end, whichever worker it goes to; no call fails."""
     with serving_crew(tmp_path, 2, **estate.environment) as service:
         await_serving(service, 2)
-        with client_of(service, estate.credentials()) as client:
-            client.write(FACTS)
+        write_as_three(service, estate, FACTS)
         with asking(service, estate.credentials, threads=1) as outcomes:
             replaced = estate.ca.server()
             estate.put_server(replaced)
@@ -241,15 +243,13 @@ def test_workers_take_up_new_certificates_each(tmp_path: Path, estate: Estate) -
 @pytest.mark.slow
 def test_a_drain_answers_what_is_in_flight_over_tls(tmp_path: Path, estate: Estate) -> None:
     with serving_process(tmp_path, **estate.environment) as service:
-        with client_of(service, estate.credentials()) as client:
-            client.write(FACTS)
+        write_as_three(service, estate, FACTS)
         with asking(service, estate.credentials) as outcomes:
             eventually(lambda: outcomes.total() > 20)
             os.kill(service.pid, signal.SIGTERM)
             assert service.wait() == 0
 
-    answered = {outcome for outcome in outcomes if not outcome.startswith("UNAVAILABLE")}
-    assert answered == {"ALLOW/RULE_ALLOWED"}
+    assert {outcome.split()[0] for outcome in outcomes} <= {"ALLOW/RULE_ALLOWED", *LATE}
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import pytest
 
 import authz_service.file_watch
 from authz_service.file_watch import Contents, FileWatch
+from authz_service.tables.reading import MAX_FILE_BYTES
 
 
 class Told:
@@ -222,3 +223,71 @@ async def test_a_closed_watch_tells_nothing(a: Path, told: Told) -> None:
     await _time_for_looks()
 
     assert told.contents == []
+
+
+def turn_away(path: Path) -> None:
+    path.rename(path.with_name("odd"))
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def directory(path: Path) -> None:
+    path.mkdir()
+
+
+def to_itself(path: Path) -> None:
+    path.symlink_to(path)
+
+
+@pytest.mark.parametrize(
+    ("odd", "why"),
+    [
+        (fifo, "not a regular file"),
+        (device, "not a regular file"),
+        (directory, "is a directory"),
+        (to_itself, "too many levels of symbolic links"),
+    ],
+)
+async def test_what_is_no_regular_file_holds_nothing_up(
+    a: Path, told: Told, odd: Callable[[Path], None], why: str
+) -> None:
+    """A pipe is not waited for, nor a device read for ever; a file in its place is taken."""
+    async with watched(a, told=told) as watch:
+        remove(a)
+        odd(a)
+        await _time_for_looks()
+        unreadable = dict(watch.unreadable)
+        turn_away(a)
+        put(a, "2")
+        await told.until({"a": "2"})
+
+    assert unreadable == {a: why}
+    assert watch.unreadable == {}
+
+
+async def test_of_a_huge_file_no_more_is_read_than_shows_that_it_is(a: Path, told: Told) -> None:
+    async with watched(a, told=told):
+        put(a, "x" * (MAX_FILE_BYTES * 3))
+        await told.until({"a": "x" * (MAX_FILE_BYTES + 1)})
+
+
+async def test_what_is_to_be_told_again_is_at_the_next_look(a: Path, told: Told) -> None:
+    watch: FileWatch
+
+    async def twice(contents: Contents) -> None:
+        await told(contents)
+        if len(told.contents) == 1:
+            watch.tell_again()
+
+    async with watched(a, told=twice) as watch:
+        put(a, "2")
+        await told.until({"a": "2"}, {"a": "2"})
+        await _time_for_looks()
+
+    assert len(told.contents) == 2

@@ -165,3 +165,22 @@ def test_the_image_keeps_all_that_is_written_in_one_place() -> None:
     assert written == {"registry_url", "journal_dir", "decisions_url"}
     for name in written:
         assert re.search(rf"AUTHZ_{name.upper()}=\S*/var/lib/authz/\w", image), name
+
+
+@pytest.mark.parametrize(
+    ("other", "address", "health"),
+    [
+        ("AUTHZ_HTTP_LISTEN", "127.0.0.1:9464", "127.0.0.1:9464"),
+        ("AUTHZ_LISTEN", "[::1]:6000", "[0:0::1]:6000"),
+    ],
+)
+def test_the_health_address_is_its_own(other: str, address: str, health: str) -> None:
+    with pytest.raises(SettingsError, match=f"^AUTHZ_HEALTH_LISTEN is {other} as well .*port"):
+        load_settings({}, {other: address, "AUTHZ_HEALTH_LISTEN": health})
+
+
+@pytest.mark.parametrize("health", ["127.0.0.1:0", "127.0.0.2:9464", "127.0.0.1:9465"])
+def test_free_ports_and_other_addresses_are_as_they_were(health: str) -> None:
+    listening = {"AUTHZ_HTTP_LISTEN": "127.0.0.1:9464", "AUTHZ_LISTEN": "127.0.0.1:0"}
+
+    assert load_settings({}, {**listening, "AUTHZ_HEALTH_LISTEN": health}).health_listen == health

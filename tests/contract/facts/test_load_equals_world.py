@@ -94,15 +94,34 @@ entities = st.one_of(
     st.builds(Delegation, ids, st.sampled_from(DelegationKind), maybe, maybe),
     st.builds(Block, ids, people, people),
     st.builds(Relationship, ids, st.sampled_from(RelationshipKind), maybe, maybe),
-    st.builds(Grant, ids, st.sampled_from(GrantKind), maybe, st.none() | recordings, maybe),
-    st.builds(Consent, ids, people, st.sampled_from(ConsentScope), st.sampled_from(ConsentStatus)),
     st.builds(
-        Containment,
+        Grant,
         ids,
-        st.just(ContainmentScope(tenant_id="uk")),
-        set_by=st.just("eve"),
-        lifted_by=st.just("zed"),
-        lifted_at=started,
+        st.sampled_from(sorted({*GrantKind} - {GrantKind.EMERGENCY})),
+        maybe,
+        st.none() | recordings,
+        maybe,
+    ),
+    st.builds(
+        Grant,
+        st.just("emergency"),
+        st.just(GrantKind.EMERGENCY),
+        st.just(PEOPLE[0]),
+        st.none() | recordings,
+        maybe,
+    ),
+    st.builds(Consent, ids, people, st.sampled_from(ConsentScope), st.sampled_from(ConsentStatus)),
+    st.sampled_from(
+        tuple(
+            Containment(
+                one,
+                ContainmentScope(tenant_id="uk"),
+                set_by="eve",
+                lifted_by="zed",
+                lifted_at=lifted_at,
+            )
+            for one, lifted_at in (("set", None), ("lifted", STARTED))
+        )
     ),
 )
 writes = st.lists(st.lists(entities, min_size=1, max_size=12), min_size=1, max_size=4)

@@ -76,7 +76,22 @@ entities: st.SearchStrategy[Entity] = st.one_of(
     st.builds(Attendance, recordings, participants),
     st.builds(Relationship, ids, st.sampled_from(RelationshipKind), maybe, maybe),
     st.builds(Delegation, ids, st.sampled_from(DelegationKind), maybe, maybe),
-    st.builds(Grant, ids, st.sampled_from(GrantKind), maybe, st.none() | recordings, maybe),
+    st.builds(
+        Grant,
+        ids,
+        st.sampled_from(sorted({*GrantKind} - {GrantKind.EMERGENCY})),
+        maybe,
+        st.none() | recordings,
+        maybe,
+    ),
+    st.builds(
+        Grant,
+        st.just("emergency"),
+        st.just(GrantKind.EMERGENCY),
+        st.just("p1"),
+        st.none() | recordings,
+        maybe,
+    ),
 )
 written = st.lists(entities, min_size=1, max_size=8)
 deleted = st.lists(

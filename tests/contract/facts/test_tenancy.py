@@ -22,6 +22,7 @@ from authz_service.pdp.entities import (
     Grant,
     Recording,
     Relationship,
+    Subject,
     Tenant,
 )
 from authz_service.pdp.entity_words import (
@@ -38,6 +39,7 @@ from authz_service.pdp.errors import CallerNotAllowedError, CallerRefusal, NotFo
 from authz_service.pdp.facts import Fact, FactReference
 from tests.contract.facts.registry_cases import (
     ACTOR,
+    STARTED,
     YEAR,
     attendance,
     block,
@@ -244,12 +246,22 @@ async def test_who_is_bound_to_two_tenants_moves_a_recording_and_its_attendance(
 async def test_what_is_of_another_tenant_is_not_deleted(
     filled: SqlRegistry, references: Sequence[FactReference]
 ) -> None:
-    with pytest.raises(CallerNotAllowedError, match=r"references\[") as error:
-        await filled.delete(references, actor=ACTOR, within=UK)
+    """It is passed over like what is not there: whether it is stored is not told."""
+    outcome = await filled.delete(references, actor=ACTOR, within=UK)
 
-    assert refused(error)
     found, _ = await filled.read(references)
-    assert len(found) == len(references)
+    own = reference(FactKind.SUBJECT, "bob") in references
+    assert (outcome.written, len(found)) == (int(own), len(references) - own)
+
+
+async def test_what_of_another_tenant_denies_is_deleted_as_if_it_were_not_there(
+    filled: SqlRegistry,
+) -> None:
+    await filled.write([fact(block("uma", "b-us"))], actor=ACTOR)
+
+    outcome = await filled.delete([reference(FactKind.BLOCK, "b-us")], actor=ACTOR, within=UK)
+
+    assert (outcome.written, outcome.revision) == (0, 2)
 
 
 async def test_deleting_what_is_not_there_is_passed_over(filled: SqlRegistry) -> None:
@@ -362,3 +374,113 @@ async def test_no_tenants_are_none(filled: SqlRegistry) -> None:
     found, _ = await filled.read([reference(FactKind.SUBJECT, "ana")], within=nothing)
 
     assert list(found) == []
+
+
+@pytest.mark.parametrize("owner_id", ["uma", "nobody"])
+@pytest.mark.parametrize("booking", ["c-us", "c-none"])
+async def test_a_conflict_is_told_as_if_no_other_tenants_facts_were_stored(
+    filled: SqlRegistry, owner_id: str, booking: str
+) -> None:
+    """What the booking or the owner of another tenant disagrees with is recorded, and not told."""
+    await filled.write([fact(Consultation("c-us", "us", "uma", started_at=STARTED))], actor=ACTOR)
+    odd = recording(owner_id, "r-odd", consultation_id=booking)
+    told = recording("ana", "r-told", consultation_id=booking)
+
+    hidden = await filled.write([fact(odd)], actor=ACTOR, within=UK)
+    own = await filled.write(
+        [fact(told), fact(attendance("bob", "r-told"))], actor=ACTOR, within=UK
+    )
+
+    assert hidden.conflicting == ()
+    assert hidden.conflicting_elsewhere == (
+        () if (owner_id, booking) == ("nobody", "c-none") else ("r-odd",)
+    )
+    assert (own.conflicting, own.conflicting_elsewhere) == (("r-told",), ())
+
+
+async def test_a_dispute_is_told_whatever_the_booking_is(filled: SqlRegistry) -> None:
+    await filled.write([fact(Consultation("c-us", "us", "uma", started_at=STARTED))], actor=ACTOR)
+    moved = [fact(recording(None, consultation_id=one), day=1) for one in ("c-us", "c-none")]
+
+    told = [
+        (await filled.write([replace(one, observed_at=one.observed_at.replace(day=day))],
+            actor=ACTOR, within=UK)).conflicting
+        for day, one in enumerate(moved, 2)
+    ]  # fmt: skip
+
+    assert told == [("r1",), ("r1",)]
+
+
+LEFT_OVER: list[Entity] = [
+    Delegation("d9", DelegationKind.CARER, "gone", "bob"),
+    block("gone", "b9"),
+    Relationship("l9", RelationshipKind.REFERRAL, "gone", "bob"),
+    Consent("n9", "gone", ConsentScope.TRAINING, ConsentStatus.ACTIVE),
+    Grant("g9", GrantKind.QUALITY, "bob", patient_id="gone"),
+]
+
+
+@pytest.mark.parametrize("was_there", [True, False], ids=["deleted", "never-there"])
+@pytest.mark.parametrize("entity", LEFT_OVER, ids=named)
+async def test_who_takes_the_id_of_a_patient_does_not_take_over_the_facts(
+    filled: SqlRegistry, entity: Entity, *, was_there: bool
+) -> None:
+    """Of a patient who was deleted, or of whom others wrote first."""
+    if was_there:
+        await filled.write([fact(subject("gone", "us"))], actor=ACTOR)
+        await filled.delete([reference(FactKind.SUBJECT, "gone")], actor=ACTOR)
+    await filled.write([fact(entity)], actor=ACTOR)
+
+    with pytest.raises(CallerNotAllowedError, match=r"facts\[0\]\.subject") as error:
+        await filled.write([fact(subject("gone"), day=900)], actor=ACTOR, within=UK)
+
+    assert refused(error)
+    assert (await filled.write([fact(subject("gone"), day=900)], actor=ACTOR)).written == 1
+
+
+@pytest.mark.parametrize(
+    "entity",
+    [attendance("uma", "r-gone"), Grant("g9", GrantKind.SHARE, "bob", recording_id="r-gone")],
+    ids=named,
+)
+async def test_who_takes_the_id_of_a_deleted_recording_does_not_take_over_the_facts(
+    filled: SqlRegistry, entity: Entity
+) -> None:
+    await filled.write([fact(us_recording("r-gone")), fact(entity)], actor=ACTOR)
+    await filled.delete([reference(FactKind.RECORDING, "r-gone")], actor=ACTOR)
+
+    with pytest.raises(CallerNotAllowedError, match=r"facts\[0\]\.recording") as error:
+        await filled.write([fact(recording("ana", "r-gone"), day=900)], actor=ACTOR, within=UK)
+
+    assert refused(error)
+
+
+async def test_a_recording_may_come_after_its_attendance(filled: SqlRegistry) -> None:
+    """As it does where the media server reports who attended before the pipeline has named it."""
+    await filled.write([fact(attendance("ana", "r-late"))], actor=ACTOR)
+
+    outcome = await filled.write([fact(recording("ana", "r-late"))], actor=ACTOR, within=UK)
+
+    assert outcome.written == 1
+
+
+def linked(subject_id: str, field: str, others: tuple[str, ...]) -> Subject:
+    """Return a subject that declares who is the same person, or family."""
+    return subject(subject_id, "uk", **dict[str, Any]({field: others}))
+
+
+@pytest.mark.parametrize("field", ["same_person_as", "family"])
+@pytest.mark.parametrize("other", ["uma", "nobody"])
+async def test_a_subject_is_linked_to_those_of_ones_own_tenants(
+    filled: SqlRegistry, field: str, other: str
+) -> None:
+    """A declaration counts from either side: it would deny another tenant's people their access."""
+    with pytest.raises(CallerNotAllowedError, match=r"facts\[0\]\.subject") as error:
+        await filled.write([fact(linked("bridge", field, (other,)))], actor=ACTOR, within=UK)
+    own = [fact(linked("bridge", field, ("ana", "new"))), fact(subject("new"))]
+
+    assert refused(error)
+    assert (await filled.write(own, actor=ACTOR, within=UK)).written == 2
+    assert (await filled.write([fact(linked("by", field, (other,)))], actor=ACTOR)).written
+    again = fact(linked("by", field, (other,)), day=1)
+    assert (await filled.write([again], actor=ACTOR, within=UK)).written == 1

@@ -60,7 +60,7 @@ async def test_another_schema_is_refused_at_every_turn(own_registry_url: str) ->
         lambda: reader.load([ANA]),
         lambda: reader.changes(look.revision, look.nonce),
     ):
-        with pytest.raises(FactsUnavailableError, match=r"of version 9999, .* works on 0002"):
+        with pytest.raises(FactsUnavailableError, match=r"of version 9999, .* works on 0003"):
             use()
     with pytest.raises(FactsUnavailableError, match="of version 9999"):
         await registry.write(world(), actor=ACTOR)

@@ -64,7 +64,7 @@ def test_one_caller_may_be_asked_for() -> None:
         {
             "caller": BOOKING,
             "rpcs": ["WriteFacts"],
-            "tenants": ["uk-nhs", "uk-private"],
+            "tenants": ["harbour-clinic", "north-practice"],
             "actions": [],
             "purposes": [],
             "writes": {"consultation": "booking"},
@@ -195,8 +195,20 @@ def test_what_is_doubtful_is_warned_of_and_no_failure(file: Path, tmp_path: Path
 
 
 def test_powers_that_give_nothing_yet_are_said_to(tmp_path: Path) -> None:
-    early = written(tmp_path / "early.csv", GATEWAY.format("VIEW", "review|contain|omit_token"))
+    early = written(tmp_path / "early.csv", GATEWAY.format("VIEW", "omit_token"))
 
     told = paragraph(run("policy", "callers", str(early)).stdout, GATEWAY.partition(",")[0])
 
-    assert told["for later"] == "contain, omit_token, review: known words that give nothing yet"
+    assert told["for later"] == "omit_token: known words that give nothing yet"
+
+
+def test_what_a_caller_may_besides_is_said(tmp_path: Path) -> None:
+    powers = "review|contain|assert_assurance"
+    file = written(tmp_path / "powers.csv", GATEWAY.format("VIEW", powers))
+
+    told = paragraph(run("policy", "callers", str(file)).stdout, GATEWAY.partition(",")[0])
+
+    assert told["besides"] == (
+        "is believed when it says how a person has logged in; "
+        "stops access and lifts what stops it; writes reviews of grants and delegations"
+    )

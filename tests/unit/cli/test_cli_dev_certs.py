@@ -24,7 +24,7 @@ def made(directory: Path, *words: str) -> None:
 
 def callers_file(folder: Path, *callers: str) -> str:
     path = folder / "callers.csv"
-    path.write_text(CALLERS_HEADER + "".join(f"{each},*,*,*,*,*,\n" for each in callers))
+    path.write_text(CALLERS_HEADER + "".join(f"{each},*,*,*,*,,\n" for each in callers))
     return str(path)
 
 
@@ -137,3 +137,27 @@ def test_text_says_that_it_is_for_development_and_how_to_use_it(tmp_path: Path) 
     assert "for development only" in result.stdout
     for line in ("AUTHZ_TLS_CERT=", "AUTHZ_CLIENT_CA=", "AUTHZ_SERVER_CA=", "authz status"):
         assert line in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("row", "call"),
+    [
+        (
+            "CheckAccess,a|north-practice,*,*,,",
+            "check pat-river rec-river-1 --tenant north-practice",
+        ),
+        ("*,b|a,READ|EXPORT|LIST,*,,", "check pat-river rec-river-1 --tenant a --action EXPORT"),
+        ("WriteFacts,*,,,consultation as a,", "healthcheck"),
+    ],
+)
+def test_the_call_that_is_suggested_is_one_that_the_first_caller_may_make(
+    tmp_path: Path, row: str, call: str
+) -> None:
+    path = tmp_path / "callers.csv"
+    row = row.replace("READ|", "")
+    path.write_text(f"{CALLERS_HEADER}spiffe://b.org/z,{row}\nspiffe://a.org/a,*,*,*,*,,\n")
+
+    result = run("dev-certs", str(tmp_path / "c"), "--callers", str(path))
+
+    assert "ask as spiffe://b.org/z" in result.stdout.split("\n\n")[2]
+    assert f"  authz {call}\n" in result.stdout

@@ -7,7 +7,9 @@ import re
 
 import pytest
 
+from authz_service.cli.client_tls import VARIABLES
 from authz_service.cli.serve import serve
+from authz_service.cli.wording import start_hint
 from authz_service.settings import Settings
 from tests.marked import PASSWORD
 from tests.unit.cli.cli_runs import NOBODY, document, run
@@ -224,3 +226,22 @@ def test_colour_is_for_terminals() -> None:
     result = run("status", "--address", NOBODY)
 
     assert "\x1b" not in result.output
+
+
+@pytest.mark.parametrize("name", ["AUTHZ_TLS_CERT", "AUTHZ_SERVER_CA"])
+def test_where_there_are_certificates_nobody_is_told_to_serve_plaintext(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for each in ("AUTHZ_TLS_CERT", "AUTHZ_TLS_KEY", "AUTHZ_CLIENT_CA", *VARIABLES):
+        monkeypatch.delenv(each, raising=False)
+    plain = start_hint()
+    monkeypatch.setenv(name, "/certs/a.crt")
+
+    assert plain == "start it with: authz serve --insecure-loopback, or: make run"
+    assert start_hint() == start_hint(over_tls=True) == "start it with: authz serve"
+
+
+def test_help_says_which_code_a_defective_callers_file_is() -> None:
+    said = " ".join(run("--help").stdout.split())
+
+    assert "3 invalid policy or callers file" in said

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -143,6 +145,41 @@ def test_on_its_own_machine_its_own_certificate_is_trusted_and_no_other(
     assert fetch(f"0.0.0.0:{port}", "/metrics", 5, own)
     with pytest.raises(SilenceError, match="is not trusted"):
         fetch(f"0.0.0.0:{port}", "/metrics", 5, own._replace(pinned=other))
+
+
+def test_who_has_a_certificate_of_the_same_intermediate_is_not_sent_the_token(
+    folder: Path, shared_estate: Estate
+) -> None:
+    """The file has the intermediate in it, for callers; whom else that has signed is nobody."""
+    intermediate = shared_estate.ca.intermediate()
+    own, neighbour = folder / "own.crt", folder / "neighbour.pem"
+    own.write_bytes(intermediate.server().chain)
+    other = intermediate.client("spiffe://example.org/neighbour")
+    neighbour.write_bytes(other.key_pem + other.chain)
+    heard: list[bytes] = []
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        answering = threading.Thread(target=_hear, args=(listening, neighbour, heard))
+        answering.start()
+        at = f"https://127.0.0.1:{listening.getsockname()[1]}"
+        with pytest.raises(SilenceError, match=r"shows another certificate than .*own\.crt"):
+            fetch(at, "/healthz", 5, Credentials(folder / "token", pinned=own))
+        answering.join()
+
+    assert heard == [b""]
+
+
+def _hear(listening: socket.socket, shown: Path, heard: list[bytes]) -> None:
+    """Accept one connection with the certificate in *shown*; keep what it says."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(shown)
+    accepted, _ = listening.accept()
+    with context.wrap_socket(accepted, server_side=True) as spoken:
+        spoken.settimeout(5)
+        try:
+            heard.append(spoken.recv(4096))
+        except OSError:
+            heard.append(b"")
 
 
 def test_no_token_is_sent_where_others_can_read_it(folder: Path) -> None:

@@ -10,7 +10,7 @@ GOOD: dict[str, Any] = {
     "file": "/etc/callers.csv",
     "revision": "ab12",
     "callers": 7,
-    "in_force_since": "2020-06-09T12:00:00+00:00",
+    "in_force_since": "2020-06-09T12:00:00Z",
     "unreadable": "",
     "refused": None,
     "warnings": 0,
@@ -18,7 +18,7 @@ GOOD: dict[str, Any] = {
 REFUSED: dict[str, Any] = {
     **GOOD,
     "refused": {
-        "at": "2020-06-09T12:30:00+00:00",
+        "at": "2020-06-09T12:30:00Z",
         "revision": "cd34",
         "count": 2,
         "problems": [
@@ -43,7 +43,7 @@ def test_what_is_in_force_is_told() -> None:
 def test_a_refused_file_is_told_beside_what_is_in_force() -> None:
     assert callers_fields(REFUSED) == [
         ("callers", "ab12, 7 callers"),
-        ("", "the file as it is now was refused at 2020-06-09T12:30:00+00:00: 2 problems"),
+        ("", "the file as it is now was refused at 2020-06-09T12:30:00Z: 2 problems"),
         ("", "/etc/callers.csv:3:7: no RPC is called 'CheckAcess' (did you mean CheckAccess?)"),
     ]
 
@@ -69,6 +69,14 @@ def test_a_file_that_cannot_be_read_is_told() -> None:
 
     assert callers_fields(gone)[1:] == [
         ("", "/etc/callers.csv cannot be read: no such file or directory")
+    ]
+
+
+def test_a_refused_file_that_is_gone_is_told_as_gone_alone() -> None:
+    fields = callers_fields({**REFUSED, "unreadable": "no such file or directory"})
+
+    assert [text for _, text in fields[1:]] == [
+        "/etc/callers.csv cannot be read: no such file or directory"
     ]
 
 

@@ -94,10 +94,17 @@ async def test_metrics_and_health_are_served_and_nothing_else() -> None:
 
     assert (metrics[0], metrics[2]) == (200, b"up 1\n")
     assert metrics[1]["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-    assert (healthy[0], json.loads(healthy[2])) == (200, {"status": "SERVING", "reasons": {}})
+    assert (healthy[0], json.loads(healthy[2])) == (
+        200,
+        {"status": "SERVING", "reasons": {}, "http": {"refused": {"token": "", "certificate": ""}}},
+    )
     assert healthy[1]["content-type"] == "application/json"
     assert unhealthy[0] == 503
-    assert json.loads(unhealthy[2]) == {"status": "NOT_SERVING", "reasons": {"policy": "x"}}
+    assert json.loads(unhealthy[2]) == {
+        "status": "NOT_SERVING",
+        "reasons": {"policy": "x"},
+        "http": {"refused": {"token": "", "certificate": ""}},
+    }
     assert {(status, body) for status, _, body in missing} == {(404, b"")}
     assert {(status, found["allow"], body) for status, found, body in posted} == {
         (405, "GET, HEAD", b"")
@@ -273,7 +280,9 @@ async def test_refusals_are_counted_each_and_logged_once_without_the_token(
             refused = at.console.refused
 
     assert refused == 5
-    assert [(line["event"], line["peer"]) for line in logs] == [("http_refused", "127.0.0.1")]
+    first, last = logs
+    assert (first["event"], first["peer"]) == ("http_refused", "127.0.0.1")
+    assert (last["event"], last["refused"], last["since_last"]) == ("http_refused_unsaid", 5, 4)
     assert OTHER not in repr(logs)
     assert TOKEN not in repr(logs)
 

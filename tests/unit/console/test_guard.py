@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -234,3 +235,70 @@ async def test_a_certificate_is_taken_once_its_key_fits(
 
     assert between is first
     assert [line["event"] for line in logs] == ["http_guard_refused", "http_guard_changed"]
+
+
+async def test_a_token_file_that_others_can_read_is_taken_once_they_cannot(
+    files: GuardFiles, logs: list[dict[str, object]]
+) -> None:
+    """Its contents do not change any more then; its mode does."""
+    assert files.token is not None
+    guard = Guard("127.0.0.1:0", files)
+    guard.start()
+
+    files.token.chmod(0o644)
+    files.token.write_text(NEW)
+    await eventually(lambda: "chmod o=" in guard.refused()["token"])
+    meanwhile = accepts(guard, OLD), accepts(guard, NEW)
+    files.token.chmod(0o600)
+    await eventually(lambda: accepts(guard, NEW))
+    await guard.close()
+
+    assert meanwhile == (True, False)
+    assert guard.refused() == {"token": "", "certificate": ""}
+    assert not accepts(guard, OLD)
+    assert [line["event"] for line in logs] == ["http_guard_refused", "http_guard_changed"]
+
+
+async def test_a_pipe_in_the_place_of_the_token_file_is_told_and_waited_out(
+    files: GuardFiles,
+) -> None:
+    assert files.token is not None
+    guard = Guard("127.0.0.1:0", files)
+    guard.start()
+
+    files.token.unlink()
+    os.mkfifo(files.token)
+    await eventually(lambda: bool(guard.refused()["token"]))
+    told, still = guard.refused()["token"], accepts(guard, OLD)
+    put(files.token, NEW)
+    await eventually(lambda: accepts(guard, NEW))
+    await guard.close()
+
+    assert told == f"{files.token}: not a regular file"
+    assert still
+
+
+def test_a_pipe_is_no_token_file(files: GuardFiles) -> None:
+    assert files.token is not None
+    files.token.unlink()
+    os.mkfifo(files.token)
+
+    with pytest.raises(GuardError, match="not a regular file"):
+        Guard("127.0.0.1:0", files)
+
+
+async def test_a_certificate_that_is_not_valid_yet_is_taken_once_it_is(
+    estate: Estate, files: GuardFiles
+) -> None:
+    guard = Guard(EVERYWHERE, files)
+    guard.start()
+    first = guard.tls
+
+    estate.put_server(estate.ca.server(begins=timedelta(seconds=2.5), lasts=timedelta(hours=2)))
+    await eventually(lambda: "is not valid before" in guard.refused()["certificate"])
+    meanwhile = guard.tls
+    await eventually(lambda: guard.tls is not first)
+    await guard.close()
+
+    assert meanwhile is first
+    assert guard.refused()["certificate"] == ""

@@ -8,7 +8,7 @@ from datetime import timedelta
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from authz_service.identity.authorities import parsed_chain, trusted_until
+from authz_service.identity.authorities import all_parsed, parsed_chain, trusted_until
 from tests.certificates import CALLER, Credential, Form, authority
 
 
@@ -99,10 +99,14 @@ def test_many_certificates_that_sign_each_other_end_the_search() -> None:
     assert until(old.client(), ring, authority()) is None
 
 
-def test_a_chain_is_read_whole_or_not_at_all() -> None:
+def test_of_a_chain_what_cannot_be_read_is_passed_over() -> None:
     root = authority()
     first = root.intermediate()
 
     assert parsed_chain(first.pem + root.pem) == (first.certificate, root.certificate)
     assert parsed_chain(b"") == ()
-    assert parsed_chain(first.pem + root.pem.replace(b"M", b"?")) == ()
+    spoilt = root.pem.replace(b"M", b"?")
+    assert parsed_chain(spoilt + first.pem + spoilt + root.pem[:99]) == (first.certificate,)
+    assert all_parsed(first.pem + root.pem) == (first.certificate, root.certificate)
+    assert all_parsed(first.pem + spoilt) == ()
+    assert all_parsed(first.pem + root.pem[:99]) == ()

@@ -111,12 +111,18 @@ def test_what_faces_people_changes_nothing() -> None:
 def test_the_gateway_asks_for_what_it_plays_and_for_nothing_else() -> None:
     gateway = RULES["media-gateway"]
 
-    gateway.require("uk-nhs", "VIEW", "PATRQT")
-    assert refusal_of(lambda: gateway.require("uk-nhs", "LIST", "PATRQT")) is CallerRefusal.ACTION
+    gateway.require("north-practice", "VIEW", "PATRQT")
+    assert (
+        refusal_of(lambda: gateway.require("north-practice", "LIST", "PATRQT"))
+        is CallerRefusal.ACTION
+    )
     assert (
         refusal_of(lambda: gateway.require("elsewhere", "VIEW", "PATRQT")) is CallerRefusal.TENANT
     )
-    assert refusal_of(lambda: gateway.require("uk-nhs", "VIEW", "HMARKT")) is CallerRefusal.PURPOSE
+    assert (
+        refusal_of(lambda: gateway.require("north-practice", "VIEW", "HMARKT"))
+        is CallerRefusal.PURPOSE
+    )
     assert calling("ListRecordings") == {"replay-api"}
 
 

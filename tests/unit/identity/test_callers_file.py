@@ -68,12 +68,11 @@ def test_an_empty_cell_is_nothing_and_a_star_is_everything() -> None:
     assert (nothing.may_explain, everything.may_explain) == (False, True)
 
 
-@pytest.mark.parametrize("caller", ["loopback", GATEWAY])
-def test_a_kind_without_a_source_leaves_it_to_the_caller(caller: str) -> None:
-    rule = rule_in(f"{caller},*,*,*,*,recording as pipeline|attendance,\n")
+def test_a_kind_without_a_source_leaves_it_to_the_caller() -> None:
+    rule = rule_in("loopback,*,*,*,*,recording as pipeline|attendance,\n")
 
     assert rule.writes == {"recording": "pipeline", "attendance": None}
-    assert rule_in(f"{caller},*,*,*,*,*,\n").writes is None
+    assert rule_in("loopback,*,*,*,*,*,\n").writes is None
 
 
 def test_a_file_that_was_cut_off_grants_less_and_counts() -> None:
@@ -292,3 +291,14 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path / "pipe.csv") == "cannot be read: not a regular file"
     assert refusal(tmp_path) == "cannot be read: is a directory"
     assert "more than 1048576 bytes" in refusal(tmp_path / "large.csv")
+
+
+def test_problems_are_told_from_the_top_of_the_file(tmp_path: Path) -> None:
+    """The tab is found before anything else, and is on the last line."""
+    path = tmp_path / "callers.csv"
+    path.write_text(HEADER + "loopback,Nothing,*,*,*,*,\nspiffe://a.org/b,*,*\t,*,*,*,\n")
+
+    with pytest.raises(CallersRefusedError) as refused:
+        read_callers(path, EVERY_RPC)
+
+    assert [problem.line for problem in refused.value.problems] == [2, 3]

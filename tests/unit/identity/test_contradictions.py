@@ -59,6 +59,18 @@ NOTHING = {"actions": "", "purposes": ""}
             gateway("GetActivePolicy", **NOTHING, may="assert_assurance"), "assert_assurance",
             "remove it", id="idle-assurance",
         ),
+        pytest.param(
+            gateway(may="contain"), "there is contain, and no WriteFacts", "remove it",
+            id="idle-contain",
+        ),
+        pytest.param(
+            gateway(may="review"), "there is review, and no WriteFacts", "remove it",
+            id="idle-review",
+        ),
+        pytest.param(
+            gateway("WriteFacts", **NOTHING, writes="grant as desk|containment as desk"),
+            "containment needs contain", "add contain", id="containments-without-the-power",
+        ),
         pytest.param(gateway(may="read_log"), "no ListDecisions", "remove it", id="idle-log"),
         pytest.param(
             gateway("ListDecisions", **NOTHING), "ListDecisions needs read_log", "add read_log",
@@ -75,14 +87,6 @@ NOTHING = {"actions": "", "purposes": ""}
         pytest.param(
             gateway("ReloadPolicy", "uk", **NOTHING), "ReloadPolicy is about every tenant",
             "write *", id="policy-of-one-tenant",
-        ),
-        pytest.param(
-            gateway("WriteFacts", **NOTHING, writes="*"), "states the sources", "<kind> as",
-            id="every-kind-as-any-source",
-        ),
-        pytest.param(
-            gateway("DeleteFacts", **NOTHING, writes="grant as desk|consent"), "may speak as any",
-            "<kind> as", id="a-kind-as-any-source",
         ),
         pytest.param(
             gateway().removesuffix("\n"), "ends within a line", "half written?", id="no-last-end"
@@ -109,8 +113,14 @@ def test_a_doubtful_row_is_warned_of_and_in_force(row: str, message: str, hint: 
         pytest.param(gateway("GetActivePolicy", "", **NOTHING), id="watches"),
         pytest.param(gateway("ListDecisions", **NOTHING, may="read_log"), id="audits"),
         pytest.param(gateway("ResolveConflict", "uk", **NOTHING), id="resolves"),
-        pytest.param(gateway("WriteFacts", **NOTHING, writes="containment as desk"), id="contains"),
-        pytest.param(gateway(may="contain|review|omit_token"), id="what-gives-nothing-yet"),
+        pytest.param(
+            gateway("WriteFacts", **NOTHING, writes="containment as desk", may="contain"),
+            id="contains",
+        ),
+        pytest.param(
+            gateway("WriteFacts", **NOTHING, writes="grant as desk", may="review"), id="reviews"
+        ),
+        pytest.param(gateway(may="omit_token"), id="what-gives-nothing-yet"),
         pytest.param(gateway("*", "uk", may="*"), id="every-power-of-one-tenant"),
         pytest.param(gateway("*", **NOTHING, writes="grant as desk"), id="every-rpc"),
         pytest.param(gateway("*", **NOTHING), id="everything-but-to-ask"),
@@ -128,8 +138,6 @@ def test_a_row_that_holds_together_is_sound(row: str) -> None:
         pytest.param("attendance as a|recording as a|consultation as b", True, id="three"),
         pytest.param("attendance as a|recording as a|consultation as a", False, id="one-source"),
         pytest.param("attendance as a|subject as b|grant as c", False, id="one-of-the-three"),
-        pytest.param("attendance as a|recording|consultation as a", False, id="one-stated"),
-        pytest.param("attendance as a|recording|consultation as b", True, id="two-beside-stated"),
     ],
 )
 def test_no_caller_is_two_of_the_three_that_have_to_agree(writes: str, *, refused: bool) -> None:
@@ -140,6 +148,40 @@ def test_no_caller_is_two_of_the_three_that_have_to_agree(writes: str, *, refuse
     problems = problems_of(gateway("WriteFacts|DeleteFacts", **NOTHING, writes=writes))
 
     assert ["one caller would write" in problem.message for problem in problems] == [True] * refused
+
+
+@pytest.mark.parametrize(
+    ("writes", "said"),
+    [
+        pytest.param("*", [(0, "* would let")], id="star"),
+        pytest.param("recording", [(0, "recording has no source")], id="one"),
+        pytest.param("grant as desk|consent", [(14, "consent has no source")], id="one-of-two"),
+        pytest.param(
+            "recording|consultation | attendance",
+            [(0, "recording has"), (10, "consultation has"), (25, "attendance has")],
+            id="all-three",
+        ),
+        pytest.param(
+            "attendance as a|recording|consultation as b",
+            [(0, "one caller would write"), (16, "recording has no source")],
+            id="beside-two-named",
+        ),
+    ],
+)
+@pytest.mark.parametrize("rpcs", ["WriteFacts", "DeleteFacts", "*", "CheckAccess"])
+def test_no_caller_with_a_certificate_states_its_sources_itself(
+    rpcs: str, writes: str, said: list[tuple[int, str]]
+) -> None:
+    """Who may is all three witnesses; where it cannot write yet, it could with the next RPC."""
+    row = gateway(rpcs, writes=writes)
+    problems = problems_of(row)
+
+    start = row.index("PATRQT,") + len("PATRQT,") + 1
+    found = [(problem.column - start, problem.message) for problem in problems]
+    assert len(found) == len(said)
+    for (column, message), (wanted, begins) in zip(found, said, strict=True):
+        assert (column, message[: len(begins)]) == (wanted, begins)
+    assert all("source" in problem.hint or "certificate" in problem.hint for problem in problems)
 
 
 def test_what_is_said_of_rpcs_is_said_of_rpcs_that_there_are() -> None:

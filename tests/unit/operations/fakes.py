@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from authz_service.operations.ports import FactsQuestion, LoadedPolicy
 from authz_service.operations.records import CallContext, Record
-from authz_service.operations.writes import Resolution, Tenants, WriteOutcome
+from authz_service.operations.writes import Resolution, Tenants, ToDelete, ToWrite, WriteOutcome
 from authz_service.pdp.entities import Entity
 from authz_service.pdp.errors import JournalUnavailableError, PolicyRefusedError
 from authz_service.pdp.facts import Fact, FactReference, Facts
@@ -165,12 +165,13 @@ class FakeRegistry:
     conflicting: tuple[str, ...] = ()
 
     async def write(
-        self, facts: Sequence[Fact[Entity]], *, actor: str, within: Tenants = None
+        self, facts: ToWrite, *, actor: str, within: Tenants = None, may_review: bool = True
     ) -> WriteOutcome:
-        return WriteOutcome(8, len(facts), 2, 1, self.conflicting)
+        deeds = (("containment/k1",), (), ("grant/g1", "delegation/d1"))
+        return WriteOutcome(8, len(facts), 2, 1, self.conflicting, (), *deeds)
 
     async def delete(
-        self, references: Sequence[FactReference], *, actor: str, within: Tenants = None
+        self, references: ToDelete, *, actor: str, within: Tenants = None, may_review: bool = True
     ) -> WriteOutcome:
         return WriteOutcome(9, len(references))
 

@@ -165,6 +165,9 @@ async def test_a_write_is_recorded_with_its_counts_and_sources() -> None:
         "skipped": 2,
         "unchanged": 1,
         "sources": ("w", "x"),
+        "references": ("attendance/a", "attendance/b"),
+        "contained": ("containment/k1",),
+        "reviewed": ("grant/g1", "delegation/d1"),
     }
     assert heard.facts == {"written": 2, "skipped": 2, "unchanged": 1}
 

@@ -137,6 +137,21 @@ async def test_a_window_in_which_nothing_followed_writes_nothing() -> None:
     assert door.counts == [1, 1]
 
 
+async def test_while_refusals_keep_coming_none_is_a_first_again_and_each_is_in_one_record() -> None:
+    door = Door(quick_journal(), window_seconds=SHORT)
+
+    door.refuse(5)
+    for records in (2, 3):
+        while len(door.counts) < records:  # noqa: ASYNC110  # a journal has no event
+            await asyncio.sleep(SHORT / 10)
+        door.refuse(5)
+    await asyncio.sleep(10 * SHORT)
+    door.refuse()
+
+    assert door.counts == [1, 4, 5, 5, 1]
+    assert sum(door.counts) == len(door.counted.refusals)
+
+
 async def test_callers_refusals_and_rpcs_are_told_apart() -> None:
     door = Door(quick_journal())
 

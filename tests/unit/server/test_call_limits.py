@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,7 +17,7 @@ from structlog.testing import capture_logs
 from authz_service.api.v1 import policy_pb2 as pb
 from authz_service.identity.caller_rules import LOOPBACK, CallerRule
 from authz_service.operations.records import CallContext
-from authz_service.pdp.errors import CallerRefusal, CallLimit
+from authz_service.pdp.errors import CallerRefusal, CallLimit, StateError
 from authz_service.server import turns
 from authz_service.server.admission import Admitted, Gate
 from authz_service.server.call import Call
@@ -57,20 +59,33 @@ class ByName:
         return Admitted(CallerRule(caller, None, None, None, None, None, frozenset()), "c0ffee")
 
 
+class Holder:
+    """Holds what can have no weak reference."""
+
+    def __init__(self, request: Any) -> None:
+        self.request = request
+
+
 class Desk:
     """Answers what it is asked to answer, once it is let.
 
     Attributes:
         begun: Of whom calls were begun, in order.
         let: Set when calls may end.
+        refused: What held the requests of those that were refused.
     """
 
     def __init__(self) -> None:
         self.begun: list[str] = []
         self.let = asyncio.Event()
+        self.refused: list[weakref.ref[Holder]] = []
 
-    async def answer(self, _request: Any, call: Call) -> pb.GetActivePolicyResponse:
+    async def answer(self, request: Any, call: Call) -> pb.GetActivePolicyResponse:
         self.begun.append(call.context.caller)
+        if call.context.caller == "refused":
+            holder = Holder(request)
+            self.refused.append(weakref.ref(holder))
+            raise StateError("it", "is so")
         await self.let.wait()
         return pb.GetActivePolicyResponse(rules=3)
 
@@ -230,6 +245,16 @@ async def test_of_too_many_slow_requests_the_oldest_make_room() -> None:
     assert service.heard.limited == ["slow", "arrival", "arrival"]
 
 
+async def test_a_drain_does_not_wait_for_a_request_that_does_not_come() -> None:
+    async with served(CallLimits()) as service:
+        slow = service.half_call("slow")
+        await service.in_hand(1)
+        await asyncio.wait_for(service.layer.drain(), timeout=2)
+        cut = await failure(slow)
+
+    assert cut.code == "RESOURCE_EXHAUSTED"
+
+
 async def test_a_call_without_a_request_is_malformed() -> None:
     async with served(CallLimits()) as service:
         call = service.half_call("odd")
@@ -241,6 +266,22 @@ async def test_a_call_without_a_request_is_malformed() -> None:
         "INVALID_REQUEST",
         ("request",),
     )
+
+
+async def test_a_request_that_is_refused_is_not_kept() -> None:
+    """Not even until the collector comes by; it would be four megabytes each time."""
+    async with served(CallLimits()) as service:
+        gc.disable()
+        try:
+            for _ in range(5):
+                await failure(service.call("refused"))
+            await service.in_hand(0)
+            kept = [each for each in service.desk.refused if each() is not None]
+        finally:
+            gc.enable()
+
+    assert len(service.desk.refused) == 5
+    assert kept == []
 
 
 async def test_a_flood_of_refusals_is_one_line_in_the_log_and_all_are_counted() -> None:
@@ -261,15 +302,18 @@ async def test_a_flood_of_refusals_is_one_line_in_the_log_and_all_are_counted() 
 async def test_large_requests_of_one_caller_wait_for_their_turn_and_small_ones_do_not() -> None:
     large = b"\x7a\x80\x80\x02" + b"x" * 32768  # a field that nobody knows
     async with served(CallLimits()) as service:
-        calls = [service.call("greedy", large) for _ in range(5)]
+        calls = [service.call("greedy", large)]
         await service.begun(1)
+        calls += [service.call("greedy", large) for _ in range(4)]
         small = service.call("greedy")
         other = service.call("modest", large)
         await service.begun(3)
-        await asyncio.sleep(0.1)
+        await service.in_hand(7)
+        await asyncio.sleep(0.05)
         begun = sorted(service.desk.begun)
         given_up = calls.pop()
         given_up.cancel()
+        await service.in_hand(6)
         service.desk.let.set()
         await asyncio.gather(*calls, small, other)
         await service.in_hand(0)

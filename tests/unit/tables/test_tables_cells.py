@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from authz_service.tables.cells import Cells, known_words
-from authz_service.tables.findings import Findings
-from authz_service.tables.rows import Field, Row, split
+from authz_service.tables.cells import Cells, hint_at, known_words
+from authz_service.tables.findings import MAX_PROBLEMS, Findings
+from authz_service.tables.rows import MAX_ROW_CHARACTERS, Field, Row, rows_of, split, text_of
 from authz_service.tables.spelling import suggestion
 
 
@@ -54,3 +54,28 @@ def test_known_words_are_given_and_every_other_is_refused_in_its_place() -> None
 )
 def test_a_close_word_is_suggested_and_else_all(word: str, hint: str) -> None:
     assert suggestion(word, {"green", "blue"}) == hint
+
+
+def test_a_row_of_any_length_is_judged_at_once() -> None:
+    """One past the bound is refused before it is taken apart; of many problems few have hints."""
+    findings = Findings()
+    long = "|".join(f"w{number}" for number in range(MAX_ROW_CHARACTERS))
+    text = text_of("f.csv", f"a,b\n{long}\n{'x' * MAX_ROW_CHARACTERS}\n".encode(), findings)
+
+    assert text is not None
+    assert [row.line for row in rows_of(text, findings)] == [1, 3]
+    assert [(each.line, each.message) for each in findings.problems()] == [
+        (2, f"the row has more than {MAX_ROW_CHARACTERS} characters")
+    ]
+
+
+def test_a_problem_that_is_only_counted_has_no_hint() -> None:
+    findings = Findings()
+    cells = Cells("f.csv", Row(3, (), 0), findings)
+    field = Field("|".join(f"gre{number}" for number in range(MAX_PROBLEMS + 1)), 1)
+
+    list(known_words(cells, field, "colour", {"green"}))
+
+    assert findings.problems()[0].hint == "did you mean green?"
+    assert findings.count == MAX_PROBLEMS + 1
+    assert hint_at(cells, Field("gren", 1), {"green"}) == ""

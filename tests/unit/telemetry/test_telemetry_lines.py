@@ -215,3 +215,19 @@ class Counted:
     def flush(self) -> None:
         self.flushes += 1
         self._file.flush()
+
+
+@pytest.mark.usefixtures("logs_as_before")
+def test_what_a_library_repeats_is_one_line_and_no_longer_than_it_has_to_be() -> None:
+    """A client may be able to have a library say something with each packet."""
+    stream = io.StringIO()
+    set_up_logs("json", stream)
+
+    library = logging.root.manager.getLogger("a.library")
+    for number in range(300):
+        library.error("call %d went wrong", number)
+    library.error("x" * 100_000)
+
+    first, other = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert first["event"] == "call 0 went wrong"
+    assert other["event"] == "x" * 1000

@@ -40,3 +40,11 @@ def test_kinds_without_end_share_one_minute() -> None:
         seldom.due(str(number))
 
     assert [seldom.due(f"more {number}") for number in range(3)] == [0, None, None]
+
+
+def test_what_was_left_unsaid_is_known_at_the_end() -> None:
+    seldom = Seldom(Seconds())
+    for _ in range(3):
+        seldom.due("full")
+
+    assert (seldom.left("full"), seldom.left("dropped")) == (2, 0)
