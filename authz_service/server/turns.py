@@ -21,7 +21,7 @@ AT_WORK_BYTES = 64 << 10
 HELD_BYTES_OF_ONE = 16 << 20
 """So much of one caller is held at most, what waits included."""
 HELD_BYTES = 64 << 20
-"""So much is held of all callers together."""
+"""So much is held of all callers together; of each one request even then."""
 _BREATH_BYTES = 512
 _MOST_BREATHS = 64
 """Where several are worked on, each lets a turn of the event loop go by for so many of its bytes,
@@ -69,7 +69,8 @@ class Turns:
             LimitExceededError: Too much waits already.
         """
         line = self._lines.get(caller) or _Line()
-        if line.held + size > HELD_BYTES_OF_ONE or self._held + size > HELD_BYTES:
+        is_full = line.held > 0 and self._held + size > HELD_BYTES
+        if is_full or line.held + size > HELD_BYTES_OF_ONE:
             raise LimitExceededError(CallLimit.WAITING)
         self._lines[caller] = line
         line.held += size

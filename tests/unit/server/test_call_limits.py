@@ -342,3 +342,19 @@ async def test_too_much_that_waits_for_its_turn_is_refused(
     assert (refused.code, refused.reason) == ("RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED")
     assert service.heard.limited == ["waiting"]
     assert again
+
+
+async def test_each_caller_is_assured_of_one_large_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "HELD_BYTES", 40_000)
+    large = b"\x7a\x80\x80\x02" + b"x" * 32768
+    async with served(CallLimits()) as service:
+        calls = [service.call("greedy", large)]
+        await service.begun(1)
+        refused = await failure(service.call("greedy", large))
+        calls.append(service.call("modest", large))
+        await service.begun(2)
+        service.desk.let.set()
+        await asyncio.gather(*calls)
+
+    assert refused.reason == "LIMIT_EXCEEDED"
+    assert service.heard.limited == ["waiting"]
