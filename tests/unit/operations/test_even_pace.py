@@ -63,13 +63,14 @@ async def test_when_an_answer_was_ready_makes_no_difference() -> None:
     pace = EvenPace(5)
     lateness: dict[float, list[float]] = {0.1: [], 0.6: [], 1.4: [], 3.9: []}
 
-    for _ in range(15):
+    for _ in range(40):
         for elapsed_ms, late in lateness.items():
             started = perf_counter_ns() - round(elapsed_ms * MS)
             await pace.keep(started)
             late.append((perf_counter_ns() - started) / MS % 5)
 
-    assert [round(min(late), 1) for late in lateness.values()] == [0.0] * 4
+    soonest = [min(late) for late in lateness.values()]
+    assert max(soonest) < 0.3, soonest  # with the loop's own timers one would be 0.4 at least
 
 
 async def test_a_step_of_nothing_waits_for_nothing() -> None:
