@@ -14,18 +14,13 @@ from authz_service.audit.segment import Origin
 from authz_service.audit.store.shipper import Shipper
 from authz_service.audit.store.shipper_options import ShipperOptions
 from authz_service.audit.store.sql_decision_log import SqlDecisionLog, decision_log_at
-from authz_service.clocks import SystemClock, clock_of
+from authz_service.clocks import clock_of
 from authz_service.console.guard import Guard
 from authz_service.console.health_address import HealthAddress
 from authz_service.console.http import Console
 from authz_service.entrance import Entrance
-from authz_service.facts.cache import FactsCache
-from authz_service.facts.listing import CandidateLists
-from authz_service.facts.opening import cache_over, lists_over
-from authz_service.facts.schema_version import migrate
-from authz_service.facts.sql_reader import SqlReader
-from authz_service.facts.sql_registry import SqlRegistry
 from authz_service.identity.tls_files import TlsFilesError
+from authz_service.opened_registry import OpenedRegistry, open_registry
 from authz_service.operations.active_policy import ActivePolicy
 from authz_service.operations.all_operations import Operations, Plugs, operations_with
 from authz_service.operations.ports import Clock
@@ -50,7 +45,7 @@ from authz_service.server.listen import ListenError
 from authz_service.settings import Settings
 from authz_service.supervision.membership import Membership
 from authz_service.telemetry.decision_lines import DecisionLines
-from authz_service.telemetry.gauges import watch_cache, watch_calls, watch_serving, watch_shipping
+from authz_service.telemetry.gauges import watch_calls, watch_serving, watch_shipping
 from authz_service.telemetry.logs import is_readable
 from authz_service.telemetry.metrics import CONTENT_TYPE, Metrics
 
@@ -156,17 +151,18 @@ class Service:
         journal = await self._open_journal()
         await entrance.watch(journal)
         reload_policy = await self._load_policy(journal)
-        registry, facts, candidates = await self._open_facts()
+        opened = await self._open_registry()
         decisions = self._open_decisions(journal)
         membership = self._membership
         operations = operations_with(
             Plugs(
                 active_policy=self._policy,
                 reload_policy=membership.reload if membership else reload_policy,
-                facts=facts,
-                candidates=candidates,
-                registry=registry,
-                token_key=await registry.page_token_key(),
+                facts=opened.facts,
+                candidates=opened.candidates,
+                registry=opened.registry,
+                containments=opened.containments,
+                token_key=await opened.registry.page_token_key(),
                 journal=journal,
                 decisions=decisions,
                 clock=self._clock,
@@ -174,12 +170,10 @@ class Service:
                 new_id=new_id,
             )
         )
-        watch_cache(self._metrics, facts.counts)
         watch_serving(self._metrics, lambda: self._health.serving)
         calm_collector()
-        self._closing.push_async_callback(
-            operations.write_facts.finish, self._settings.drain_seconds
-        )
+        for changing in (operations.write_facts, operations.contain_access):
+            self._closing.push_async_callback(changing.finish, self._settings.drain_seconds)
         if membership is not None:
             await membership.admitted(reload_policy, self._policy)
         await self._show(guard, probed, entrance)
@@ -220,27 +214,13 @@ class Service:
         await self._health.report("policy", "")
         return reload_policy
 
-    async def _open_facts(self) -> tuple[SqlRegistry, FactsCache, CandidateLists]:
+    async def _open_registry(self) -> OpenedRegistry:
         """Open the registry, made or upgraded where it has to be."""
-        url = self._settings.registry_url
-        await asyncio.to_thread(migrate, url)
-        registry = SqlRegistry(url, self._clock)
-        self._closing.push_async_callback(closed_in_time, registry.close)
-        reader = SqlReader(url, SystemClock())
-        self._closing.push_async_callback(closed_in_time, reader.close)
-        facts = cache_over(
-            reader,
-            staleness_seconds=self._settings.facts_staleness_ms / 1000,
-            max_entries=self._settings.facts_cache_entries,
-            metrics=self._metrics.facts,
-            on_usable=self._registry_usable,
+        opened = await open_registry(
+            self._settings, self._clock, self._metrics, self._closing, self._registry_usable
         )
-        self._closing.push_async_callback(facts.close)
-        await facts.start()
-        candidates = lists_over(reader, facts)
-        self._closing.callback(candidates.close)
         await self._health.report("registry", "")
-        return registry, facts, candidates
+        return opened
 
     def _open_decisions(self, journal: FileJournal) -> SqlDecisionLog | NoDecisionLog:
         """Begin to ship; return the log of what was shipped.

@@ -79,6 +79,10 @@ class Settings(BaseModel):
             milliseconds, 0 to 500. ``AUTHZ_FACTS_STALENESS_MS``.
         facts_cache_entries: Most subjects, recordings and patients held in memory, each.
             ``AUTHZ_FACTS_CACHE_ENTRIES``.
+        facts_history_days: How long replaced and deleted facts are kept, in days, for questions
+            about earlier instants; 0 for ever. ``AUTHZ_FACTS_HISTORY_DAYS``.
+        emergency_minutes: How long an emergency access is open, in minutes, 1 to 1440.
+            ``AUTHZ_EMERGENCY_MINUTES``.
         denial_step_ms: A denial leaves at steps of so many milliseconds from its call's arrival,
             0 to 1000, where the caller is not told the reason; 0 for at once, which tells it by
             the time that it took. ``AUTHZ_DENIAL_STEP_MS``.
@@ -113,6 +117,8 @@ class Settings(BaseModel):
     fixed_clock: datetime | None = None
     facts_staleness_ms: int = Field(default=50, ge=0, le=500)
     facts_cache_entries: int = Field(default=200_000, ge=100, le=50_000_000)
+    facts_history_days: int = Field(default=0, ge=0, le=36_500)
+    emergency_minutes: int = Field(default=30, ge=1, le=1440)
     denial_step_ms: int = Field(default=10, ge=0, le=1000)
     journal_segment_bytes: int = Field(default=64 << 20, ge=1 << 16, le=1 << 40)
     journal_retention_hours: float = Field(default=168.0, ge=0.0, le=100_000.0)

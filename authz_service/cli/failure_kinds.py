@@ -10,6 +10,7 @@ from authz_service.pdp import errors
 OUR_KINDS: Final[tuple[tuple[type[errors.AuthzError], ExitCode, str, str], ...]] = (
     (errors.NotFoundError, ExitCode.ERROR, "NOT_FOUND", ""),
     (errors.StateError, ExitCode.ERROR, "STATE", ""),
+    (errors.HistoryGoneError, ExitCode.ERROR, "HISTORY_GONE", "ask for a later instant"),
     (errors.RevisionAheadError, ExitCode.ERROR, "REVISION_AHEAD", "wait for it, or ask for less"),
     (
         errors.FactsUnavailableError,

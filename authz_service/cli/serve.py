@@ -177,6 +177,26 @@ def serve(  # noqa: PLR0913  # one flag for each setting
             show_default="200000",
         ),
     ] = None,
+    facts_history_days: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DAYS",
+            rich_help_panel=_TUNING,
+            envvar="AUTHZ_FACTS_HISTORY_DAYS",
+            help="How long replaced facts are kept; 0 for ever.",
+            show_default="0",
+        ),
+    ] = None,
+    emergency_minutes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MINUTES",
+            rich_help_panel=_TUNING,
+            envvar="AUTHZ_EMERGENCY_MINUTES",
+            help="How long an emergency access is open.",
+            show_default="30",
+        ),
+    ] = None,
     denial_step_ms: Annotated[
         str | None,
         typer.Option(
@@ -273,6 +293,8 @@ def serve(  # noqa: PLR0913  # one flag for each setting
             "fixed_clock": fixed_clock,
             "facts_staleness_ms": facts_staleness_ms,
             "facts_cache_entries": facts_cache_entries,
+            "facts_history_days": facts_history_days,
+            "emergency_minutes": emergency_minutes,
             "denial_step_ms": denial_step_ms,
             "journal_segment_bytes": journal_segment_bytes,
             "journal_retention_hours": journal_retention_hours,

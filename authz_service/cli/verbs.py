@@ -8,6 +8,7 @@ import typer
 
 from authz_service.cli import (
     check,
+    contain,
     decisions,
     dev_certs,
     doctor,
@@ -58,6 +59,9 @@ app.command(cls=SettingsVerb, epilog=check.EXAMPLES)(check.check)
 app.command("list", cls=SettingsVerb, epilog=list_recordings.EXAMPLES)(
     list_recordings.list_recordings
 )
+app.command(cls=SettingsVerb, epilog=contain.EXAMPLES)(contain.contain)
+app.command(cls=SettingsVerb, epilog=contain.LIFT_EXAMPLES)(contain.lift)
+app.command(cls=SettingsVerb, epilog=contain.LIST_EXAMPLES)(contain.containments)
 app.command(cls=SettingsVerb, epilog=status.EXAMPLES)(status.status)
 app.add_typer(facts.app, name="facts")
 app.add_typer(policy.app, name="policy")

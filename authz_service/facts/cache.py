@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from authz_service.facts.cache_bounds import CacheBounds
 from authz_service.facts.cache_metrics import CacheCounts, FactsCacheMetrics, SilentMetrics
 from authz_service.facts.entries import Entries
+from authz_service.facts.kept_containments import KeptContainments
 from authz_service.facts.loads import Loads
 from authz_service.facts.looks import Looks, OnUsable
 from authz_service.facts.questions import facts_in, keys_of
@@ -31,6 +32,7 @@ class FactsCache:
 
     Attributes:
         bounds: How old, how many and how long.
+        containments: What is known of them, also while nobody asks: for counts.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class FactsCache:
         self._misses = Counter[str](subject=0, recording=0, patient=0, containments=0)
         self._answered = self._answered_with_patient = 0
         self._idle_look: asyncio.TimerHandle | None = None
+        self.containments = KeptContainments(self._holdings, self._loads)
 
     @property
     def revision(self) -> int:
@@ -109,6 +112,7 @@ class FactsCache:
         """Fail those who wait, and end the threads as soon as the registry lets go of them."""
         if self._idle_look is not None:
             self._idle_look.cancel()
+        self.containments.close()
         self._loads.close()
         self._looks.close()
         for threads in (self._look_thread, self._load_threads):
@@ -242,4 +246,5 @@ class FactsCache:
         seconds = self.bounds.idle_look_seconds
         if self._monotonic() - self._entries.sent_at >= seconds / 2:
             self._looks.start()
+        self.containments.renew()
         self._idle_look = asyncio.get_running_loop().call_later(seconds, self._look_when_idle)

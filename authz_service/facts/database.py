@@ -14,6 +14,7 @@ from sqlalchemy import URL, Engine, make_url
 from sqlalchemy.pool import PoolProxiedConnection
 
 from authz_service.facts.engines import postgresql_engine, sqlite_engine
+from authz_service.facts.giving_way import JOIN_LINE, GivingWay
 from authz_service.facts.sessions import Session, Statements
 from authz_service.pdp.errors import FactsUnavailableError
 
@@ -21,16 +22,22 @@ _MALFORMED: Final = "its URL is malformed; in a password write @ : / % as %40 %3
 
 
 class Access(Enum):
-    """What a transaction is for, and how it begins on either database."""
+    """What a transaction is for, and how it begins on either database; urgent ones go first."""
 
     READ = ("BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-    WRITE = ("BEGIN IMMEDIATE", "BEGIN ISOLATION LEVEL READ COMMITTED")
+    WRITE = ("BEGIN IMMEDIATE", f"BEGIN ISOLATION LEVEL READ COMMITTED; {JOIN_LINE}")
+    URGENT_WRITE = ("BEGIN IMMEDIATE", "BEGIN ISOLATION LEVEL READ COMMITTED")
 
 
 class Database:
     """A registry's database: a bounded pool of connections, given out one transaction at a time.
 
     Thread-safe. Nothing is opened before the first transaction, and a SQLite file is never made.
+
+    Attributes:
+        url: Where it is.
+        is_sqlite: Whether it is a SQLite file.
+        giving_way: What its ordinary writes wait for before they begin.
     """
 
     def __init__(
@@ -57,6 +64,8 @@ class Database:
         """
         self.url = parsed(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.giving_way = GivingWay()
+        self._lock_seconds = lock_seconds
         self._statements = Statements(is_sqlite=self.is_sqlite)
         self._engine: Engine = (
             sqlite_engine(self.url, lock_seconds, pool)
@@ -74,6 +83,8 @@ class Database:
             FactsUnavailableError: The database is silent, locked, gone or read-only.
         """
         begin = access.value[0 if self.is_sqlite else 1]
+        if access is Access.WRITE:
+            self.giving_way.give_way(self._lock_seconds)
         with self.connection() as session:
             session.run(begin)
             try:

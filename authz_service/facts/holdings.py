@@ -15,6 +15,10 @@ class Holdings:
     """Subjects, recordings, patients and containments. Unknown ids have a shelf of their own.
 
     So an id scan costs what known ids cost, and cannot evict them.
+
+    Attributes:
+        last_containments: Those held last, also while a change keeps them from being held; None
+            before the first. For counts, never for answers.
     """
 
     def __init__(self, max_entries: int, max_unknown: int) -> None:
@@ -24,6 +28,7 @@ class Holdings:
         self._patients: Shelf[str, PatientFacts] = Shelf(max_entries)
         self._unknown: Shelf[Key, bool] = Shelf(max_unknown)
         self._containments: tuple[Containment, ...] | None = None
+        self.last_containments: tuple[Containment, ...] | None = None
 
     def facts_of(self, question: FactsQuestion, revision: int) -> Facts | None:
         """Return the facts that *question* rests on, or None unless all of them are held.
@@ -57,6 +62,11 @@ class Holdings:
             revision,
         )
 
+    @property
+    def lacks_containments(self) -> bool:
+        """Whether the containments have to be loaded before anything can be answered."""
+        return self._containments is None
+
     def missing_of(self, questions: Iterable[FactsQuestion]) -> set[Key]:
         """Return the keys that have to be loaded before *questions* can be answered.
 
@@ -87,7 +97,7 @@ class Holdings:
             case PatientFacts():
                 self._patients.put(key.id, value)
             case _:
-                self._containments = value
+                self._containments = self.last_containments = value
 
     def drop(self, key: Key) -> bool:
         """Forget what is held of *key*, known or unknown; whether anything was."""

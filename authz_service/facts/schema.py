@@ -10,11 +10,22 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    false,
+    text,
+)
 
 from authz_service.pdp.entity_words import FactKind
 
-SCHEMA_VERSION: Final = "0003"
+SCHEMA_VERSION: Final = "0004"
 """The last of the migrations that made the tables below."""
 
 VERSION_TABLE: Final = "facts_schema"
@@ -57,6 +68,13 @@ _INDEXED: Final[dict[FactKind, tuple[tuple[str, ...], ...]]] = {
 }
 
 
+_FEW: Final[dict[FactKind, tuple[str, tuple[str, ...], str]]] = {
+    FactKind.SUBJECT: ("services_by_tenant_id", ("tenant_id", "id"), "SERVICE"),
+    FactKind.GRANT: ("grants_of_emergency", ("subject_id", "id"), "EMERGENCY"),
+}
+"""Indexes of the few facts of a kind that are of one kind again, as their value says."""
+
+
 def _id(name: str, *, primary_key: bool = False, nullable: bool = False) -> Column[str]:
     """Return a column that holds an id."""
     return Column(name, IdType, primary_key=primary_key, nullable=nullable)
@@ -82,6 +100,19 @@ def _table_of(kind: FactKind) -> Table:
         Column("observed_at", BigInteger, nullable=False),
         Column("revision", BigInteger, nullable=False),
         *(Index(f"{table}_by_{columns[0]}", *columns) for columns in _INDEXED.get(kind, ())),
+        *(_few(*_FEW[kind]) if kind in _FEW else ()),
+    )
+
+
+def _few(name: str, columns: tuple[str, ...], word: str) -> tuple[Index]:
+    """Return the index of those facts whose value says that they are of the kind *word*."""
+    return (
+        Index(
+            name,
+            *columns,
+            sqlite_where=text(f"(value ->> 'kind') = '{word}'"),
+            postgresql_where=text(f"(value::json ->> 'kind') = '{word}'"),
+        ),
     )
 
 
@@ -126,8 +157,14 @@ facts_revision = Table(
     Column("one", Integer, primary_key=True, autoincrement=False),
     Column("revision", BigInteger, nullable=False),
     Column("nonce", Text, nullable=False),
+    Column("works_from", Text, nullable=False, server_default="0004"),
+    Column("history_from", BigInteger, nullable=False, server_default="0"),
 )
-"""One row, the state of the registry; every write changes it first and thereby waits its turn."""
+"""One row, the state of the registry; every write changes it first and thereby waits its turn.
+
+``works_from`` is the schema version of the oldest program that may still read and write here;
+before ``history_from`` nothing is known of what facts said.
+"""
 
 facts_writes = Table(
     "facts_writes",
@@ -137,6 +174,7 @@ facts_writes = Table(
     _id("actor"),
     Column("recorded_at", BigInteger, nullable=False),
     Column("facts", BigInteger, nullable=False),
+    Index("facts_writes_by_recorded_at", "recorded_at"),
 )
 """Every write: its nonce, who is answerable, when it was recorded, how many facts it wrote."""
 
@@ -151,6 +189,15 @@ fact_changes = Table(
     _id("source"),
     Column("observed_at", BigInteger, nullable=False),
     Column("recorded_at", BigInteger, nullable=False),
+    Column("in_place", Boolean, nullable=False, server_default=false()),
+    Index(
+        "fact_changes_by_fact",
+        "kind",
+        "id",
+        "revision",
+        sqlite_where=text("NOT in_place"),
+        postgresql_where=text("NOT in_place"),
+    ),
     Index(
         "fact_changes_of_containments",
         "id",
@@ -160,7 +207,33 @@ fact_changes = Table(
     ),
     sqlite_with_rowid=False,
 )
-"""Every change of a fact, with the cache keys that it touches, old and new."""
+"""Every change of a fact, with the cache keys that it touches, old and new.
+
+Where a change is ``in_place`` its value is not repeated: it is that of the fact's own row, which is
+of the same revision. Whatever replaces that row puts its value here first.
+"""
+
+past_mentions = Table(
+    "past_mentions",
+    metadata,
+    _id("named_id", primary_key=True),
+    Column("until_revision", BigInteger, primary_key=True, autoincrement=False),
+    _id("kind", primary_key=True),
+    _id("id", primary_key=True),
+    sqlite_with_rowid=False,
+)
+"""Which facts named an id, a person's or a recording's, in a version that a revision replaced."""
+
+fact_notes = Table(
+    "fact_notes",
+    metadata,
+    _id("kind", primary_key=True),
+    _id("id", primary_key=True),
+    Column("revision", BigInteger, primary_key=True, autoincrement=False),
+    Column("note", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+)
+"""What people typed about a fact, kept beside it and erasable; records have its digest alone."""
 
 attributions = Table(
     "attributions",

@@ -11,6 +11,7 @@ import structlog
 
 from authz_service.facts.conflicts import Conflicts, conflicting
 from authz_service.facts.database import Access, Database
+from authz_service.facts.giving_way import GivingWay
 from authz_service.facts.resolving import resolve_dispute
 from authz_service.facts.revisions import state
 from authz_service.facts.rows import fact_of, stored_rows
@@ -55,6 +56,11 @@ class SqlRegistry:
         self._clock = clock
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="facts-registry")
         self._waiting = 0
+
+    @property
+    def giving_way(self) -> GivingWay:
+        """What its writes wait for before they begin."""
+        return self._database.giving_way
 
     async def write(
         self, facts: ToWrite, *, actor: str, within: Tenants = None, may_review: bool = True

@@ -10,7 +10,9 @@ from authz_service.pdp.errors import CallerNotAllowedError, CallerRefusal
 LOOPBACK = "loopback"
 """The caller on insecure loopback."""
 
-MAY = frozenset({"explain", "assert_assurance", "omit_token", "contain", "review", "read_log"})
+MAY = frozenset(
+    {"explain", "assert_assurance", "omit_token", "contain", "review", "read_log", "erase"}
+)
 """What a caller may be allowed beside the RPCs themselves."""
 TO_COME = frozenset({"omit_token"})
 """Those of them that give nothing yet."""
@@ -69,6 +71,15 @@ class CallerRule:
         if power not in self.may:
             raise CallerNotAllowedError(what, CallerRefusal.POWER)
 
+    def require_contain(self) -> None:
+        """Refuse to touch containments; on `LOOPBACK` nobody is told apart, and everybody may.
+
+        Raises:
+            CallerNotAllowedError: It may not.
+        """
+        if self.caller != LOOPBACK:
+            self.require_power("contain", "set, lift or delete a containment")
+
     def require_every_tenant(self, what: str) -> None:
         """Refuse *what*, which is not divided by tenant, to a caller that is bound to some.
 
@@ -95,8 +106,8 @@ class CallerRule:
         """
         if self.writes is not None and kind not in self.writes:
             raise CallerNotAllowedError(f"write a {kind}", CallerRefusal.KIND)
-        if kind == CONTAINMENT and self.caller != LOOPBACK:
-            self.require_power("contain", "set, lift or delete a containment")
+        if kind == CONTAINMENT:
+            self.require_contain()
         bound = self.source_of(kind)
         if source is not None and bound is not None and source != bound:
             raise CallerNotAllowedError(

@@ -18,8 +18,9 @@ ASKING = ("CheckAccess", "BatchCheckAccess", "ListRecordings")
 CHANGING = ("WriteFacts", "DeleteFacts")
 READING_LOG = ("ListDecisions", "GetDecision")
 RESOLVING = ("ResolveConflict",)
+CONTAINING = ("Contain", "LiftContainment")
 
-_OF_SOME_TENANT = (*ASKING, *CHANGING, *RESOLVING, "ReadFacts")
+_OF_SOME_TENANT = (*ASKING, *CHANGING, *RESOLVING, *CONTAINING, "ReadFacts", "ListContainments")
 _OF_EVERY_TENANT = (*READING_LOG, "ReloadPolicy")
 _COLUMNS = {
     "actions": ("actions", ASKING),
@@ -31,11 +32,11 @@ _POWERS = {
     "explain": ASKING,
     "assert_assurance": ASKING,
     "read_log": READING_LOG,
-    "contain": CHANGING,
+    "contain": (*CONTAINING, *CHANGING),
     "review": CHANGING,
 }
 """The RPCs for which a power is; what gives nothing yet is for none."""
-_NEEDED_POWERS = {"read_log": READING_LOG}
+_NEEDED_POWERS = {"read_log": READING_LOG, "contain": CONTAINING}
 """The RPCs that fail at every call without a power."""
 _UNSEEN = "it would come into force, unseen, with the next thing that is granted"
 _WITNESSES = (FactKind.RECORDING, FactKind.CONSULTATION, FactKind.ATTENDANCE)

@@ -8,11 +8,13 @@ from typing import Protocol
 from authz_service.operations.active_policy import ActivePolicy
 from authz_service.operations.batch_check_access import BatchCheckAccess
 from authz_service.operations.check_access import CheckAccess, NewId
+from authz_service.operations.contain import CONTAINMENT_TOKENS, ContainAccess, ListContainments
 from authz_service.operations.list_recordings import LIST_TOKENS, ListObserver, ListRecordings
 from authz_service.operations.page_tokens import PageTokens
 from authz_service.operations.ports import (
     CandidateSource,
     Clock,
+    Containments,
     DecisionLog,
     DecisionObserver,
     FactsRegistry,
@@ -37,6 +39,7 @@ class Plugs:
     facts: FactsSource
     candidates: CandidateSource
     registry: FactsRegistry
+    containments: Containments
     token_key: bytes
     journal: Journal
     decisions: DecisionLog
@@ -53,6 +56,8 @@ class Operations:
     batch_check_access: BatchCheckAccess
     list_recordings: ListRecordings
     write_facts: WriteFacts
+    contain_access: ContainAccess
+    list_containments: ListContainments
     registry: FactsRegistry
     read_decisions: ReadDecisions
     active_policy: ActivePolicy
@@ -83,6 +88,10 @@ def operations_with(plugs: Plugs) -> Operations:
             new_id=new_id,
         ),
         write_facts=WriteFacts(plugs.registry, journal, clock=clock, observer=observer),
+        contain_access=ContainAccess(plugs.containments, journal, clock=clock, new_id=new_id),
+        list_containments=ListContainments(
+            plugs.containments, clock=clock, tokens=PageTokens(plugs.token_key, CONTAINMENT_TOKENS)
+        ),
         registry=plugs.registry,
         read_decisions=ReadDecisions(
             plugs.decisions, journal, clock=clock, tokens=PageTokens(plugs.token_key, LOG_TOKENS)

@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from authz_service.operations.containments import ContainmentChange, Demand
 from authz_service.operations.decision_log import DecisionKey, DecisionsQuestion, StoredRecord
 from authz_service.operations.lists import CandidatePage, CandidateQuestion, ListKey
 from authz_service.operations.records import Record
 from authz_service.operations.writes import Resolution, Tenants, ToDelete, ToWrite, WriteOutcome
-from authz_service.pdp.entities import Entity
+from authz_service.pdp.entities import Containment, Entity
 from authz_service.pdp.errors import PolicyProblem
 from authz_service.pdp.facts import Fact, FactReference, Facts
 from authz_service.pdp.model import Instant
@@ -139,6 +140,45 @@ class FactsRegistry(Protocol):
             NotFoundError: No fact knows the recording.
             StateError: The facts disagree or are incomplete as they stand, or nothing is marked.
             FactsUnavailableError: The registry is silent, locked, read-only or gone.
+        """
+        ...
+
+
+class Containments(Protocol):
+    """The brake. Its changes wait neither for other calls of this process nor for their writes.
+
+    *within* names the tenants of which one has to stand in a scope; None stands for all.
+    """
+
+    async def contain(
+        self, fact: Fact[Containment], *, actor: str, within: Tenants = None
+    ) -> ContainmentChange:
+        """Write a new containment.
+
+        Raises:
+            CallerNotAllowedError: Its scope names none of the tenants in *within*.
+            StateError: There is one of that id.
+            FactsUnavailableError: The registry is silent, locked, read-only or gone.
+        """
+        ...
+
+    async def lift(
+        self, containment_id: str, demand: Demand, *, within: Tenants = None
+    ) -> ContainmentChange:
+        """Have a containment end now; the reason is kept beside it, in the same write.
+
+        Raises:
+            NotFoundError: There is none of that id whose scope is within.
+            StateError: It is lifted already, or *demand* is by who set it.
+            FactsUnavailableError: The registry is silent, locked, read-only or gone.
+        """
+        ...
+
+    async def read(self, *, within: Tenants = None) -> tuple[Sequence[Containment], int]:
+        """Return all containments, lifted ones too, in no order; and the revision.
+
+        Raises:
+            FactsUnavailableError: The registry is silent, locked or gone.
         """
         ...
 

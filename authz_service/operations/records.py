@@ -32,6 +32,7 @@ class RecordKind(StrEnum):
 
     DECISION = "DECISION"
     PRESENTED = "PRESENTED"
+    EXPLAINED = "EXPLAINED"
 
 
 class DecisionRecord(NamedTuple):

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
 import structlog
 
 from authz_service.operations.ports import Clock, FactsRegistry, Journal
 from authz_service.operations.records import CallContext, EventRecord
+from authz_service.operations.under_way import UnderWay
 from authz_service.operations.writes import Resolution, Tenants, ToDelete, ToWrite, WriteOutcome
-from authz_service.pdp.errors import JournalUnavailableError
 
 log = structlog.get_logger(__name__)
 
 MAX_FACTS = 1000
 """Most facts in one write, deletion or read."""
 
-Answer = TypeVar("Answer")
 Change = Callable[..., Awaitable[WriteOutcome]]
 Details = tuple[tuple[str, str | int | tuple[str, ...]], ...]
 
@@ -52,18 +50,11 @@ class WriteFacts:
         self._journal = journal
         self._clock = clock
         self._observer = observer
-        self._under_way: set[asyncio.Task[Any]] = set()
+        self._under_way = UnderWay(journal)
 
     async def finish(self, seconds: float) -> None:
-        """Return once every change that has begun is recorded or has failed, or after *seconds*.
-
-        A registry that never answers must not keep the service from ending.
-        """
-        if not self._under_way:
-            return
-        _, left = await asyncio.wait(self._under_way, timeout=seconds)
-        if left:
-            log.warning("changes_abandoned", count=len(left))
+        """Return once every change that has begun is recorded or has failed, or after *seconds*."""
+        await self._under_way.finish(seconds)
 
     async def write(
         self,
@@ -86,7 +77,7 @@ class WriteFacts:
                 may be sent again.
         """
         change = partial(self._registry.write, facts, within=within, may_review=may_review)
-        return await self._to_the_end(self._write(facts, change, actor, context))
+        return await self._under_way.to_the_end(self._write(facts, change, actor, context))
 
     async def _write(
         self, facts: ToWrite, change: Change, actor: str, context: CallContext
@@ -128,7 +119,7 @@ class WriteFacts:
             JournalUnavailableError: The deletion could not be recorded; it may have been made.
         """
         change = partial(self._registry.delete, references, within=within, may_review=may_review)
-        return await self._to_the_end(self._delete(references, change, actor, context))
+        return await self._under_way.to_the_end(self._delete(references, change, actor, context))
 
     async def _delete(
         self, references: ToDelete, change: Change, actor: str, context: CallContext
@@ -158,19 +149,9 @@ class WriteFacts:
             FactsUnavailableError: The registry cannot be written.
             JournalUnavailableError: The resolution could not be recorded; it may have been made.
         """
-        return await self._to_the_end(self._resolve(recording_id, actor, reason, context, within))
-
-    async def _to_the_end(self, change: Coroutine[Any, Any, Answer]) -> Answer:
-        """Make *change* unless it could not be recorded; see to its end whoever waits for it."""
-        try:
-            self._journal.require_usable()
-        except JournalUnavailableError:
-            change.close()
-            raise
-        task = asyncio.ensure_future(change)
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
-        return await asyncio.shield(task)
+        return await self._under_way.to_the_end(
+            self._resolve(recording_id, actor, reason, context, within)
+        )
 
     async def _resolve(
         self, recording_id: str, actor: str, reason: str, context: CallContext, within: Tenants

@@ -93,6 +93,14 @@ class RevisionAheadError(AuthzError):
         self.reached = reached
 
 
+class HistoryGoneError(AuthzError):
+    """What is asked for lies before the history that the registry keeps."""
+
+    def __init__(self, why: str) -> None:
+        """Keep *why*, in words that say from where on there is history."""
+        super().__init__(f"the registry keeps no such history: {why}")
+
+
 class StateError(AuthzError):
     """The state of the registry forbids the change."""
 

@@ -40,6 +40,7 @@ _STATUSES: tuple[tuple[type[Exception], grpc.StatusCode, str], ...] = (
     (errors.CallerNotAllowedError, grpc.StatusCode.PERMISSION_DENIED, "CALLER_NOT_ALLOWED"),
     (errors.NotFoundError, grpc.StatusCode.NOT_FOUND, "NOT_FOUND"),
     (errors.RevisionAheadError, grpc.StatusCode.FAILED_PRECONDITION, "REVISION_AHEAD"),
+    (errors.HistoryGoneError, grpc.StatusCode.FAILED_PRECONDITION, "HISTORY_GONE"),
     (errors.StateError, grpc.StatusCode.FAILED_PRECONDITION, "STATE"),
     (errors.LimitExceededError, grpc.StatusCode.RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED"),
     (errors.PolicyNotReadyError, grpc.StatusCode.UNAVAILABLE, "POLICY_NOT_READY"),

@@ -12,6 +12,8 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from authz_service.api.v1 import (
+    containment_pb2,
+    containment_pb2_grpc,
     decision_log_pb2,
     decision_log_pb2_grpc,
     facts_pb2,
@@ -25,6 +27,7 @@ from authz_service.operations.all_operations import Operations
 from authz_service.operations.even_pace import DEFAULT_STEP_MS, EvenPace
 from authz_service.server.access_servicer import AccessServicer
 from authz_service.server.admission import Gate
+from authz_service.server.containment_servicer import ContainmentServicer
 from authz_service.server.decision_log_servicer import DecisionLogServicer
 from authz_service.server.facts_servicer import FactsServicer
 from authz_service.server.health import Health
@@ -35,7 +38,7 @@ from authz_service.server.statuses import RpcObserver, StatusLayer
 
 _SERVICES: dict[str, Any] = {
     service.full_name: service
-    for proto in (recording_access_pb2, facts_pb2, policy_pb2, decision_log_pb2)
+    for proto in (recording_access_pb2, facts_pb2, containment_pb2, policy_pb2, decision_log_pb2)
     for service in proto.DESCRIPTOR.services_by_name.values()
 }
 SERVICES = tuple(_SERVICES)
@@ -137,6 +140,9 @@ def _add_services(layer: Any, operations: Operations, denial_step_ms: int) -> No
     )
     facts_pb2_grpc.add_FactsServiceServicer_to_server(
         FactsServicer(operations.write_facts, operations.registry), layer
+    )
+    containment_pb2_grpc.add_ContainmentServiceServicer_to_server(
+        ContainmentServicer(operations.contain_access, operations.list_containments), layer
     )
     policy_pb2_grpc.add_PolicyServiceServicer_to_server(
         PolicyServicer(

@@ -28,6 +28,8 @@ class CallLimits(NamedTuple):
         calls_of_one: Most calls in hand of one caller. On insecure loopback there is one caller
             for everybody, whom only `calls` binds.
         calls_assured: So many calls of each caller are taken however many others there are.
+        brakes_of_one: Most calls in hand of one caller that switch access off or on; they have
+            places of their own, which no other call takes.
         slow_requests: Most requests on their way for longer than a look; the oldest make room.
         arrival_seconds: How long a request may be on its way, once its headers are here.
         default_seconds: How long a call may take whose caller named no deadline.
@@ -37,6 +39,7 @@ class CallLimits(NamedTuple):
     calls: int = 4000
     calls_of_one: int = 1000
     calls_assured: int = 100
+    brakes_of_one: int = 16
     slow_requests: int = 64
     arrival_seconds: float = 5.0
     default_seconds: float = 5.0
@@ -105,32 +108,35 @@ class CallsInFlight:
         """Have no call in hand."""
         self._limits = limits
         self._of: dict[str, int] = {}
+        self._brakes_of: dict[str, int] = {}
         self._timed: dict[Place, None] = {}
         self._look: asyncio.TimerHandle | None = None
         self.count = 0
 
-    def enter(self, caller: str, *, is_bound: bool) -> Place:
+    def enter(self, caller: str, *, is_bound: bool, is_brake: bool = False) -> Place:
         """Return a place for the call that this task serves.
 
         Args:
             caller: Whose call it is.
             is_bound: Whether the caller named a deadline, to which gRPC holds the call.
+            is_brake: Whether it switches access off or on.
 
         Raises:
             LimitExceededError: There is none for *caller*.
         """
-        own, limits = self._of.get(caller, 0), self._limits
-        if own >= limits.calls_of_one and caller != LOOPBACK:
-            raise LimitExceededError(CallLimit.CALLER)
-        if self.count >= limits.calls and own >= limits.calls_assured:
-            raise LimitExceededError(CallLimit.SERVICE)
+        limits = self._limits
+        taken = self._brakes_of if is_brake else self._of
+        own = taken.get(caller, 0)
+        self._require_place(caller, own, is_brake=is_brake)
         loop = asyncio.get_running_loop()
         seconds = limits.longest_seconds if is_bound else limits.default_seconds
         task: Any = asyncio.current_task(loop)
         place = Place(self._timed, task, loop.time(), seconds)
-        self._of[caller] = own + 1
+        taken[caller] = own + 1
         self.count += 1
-        task.add_done_callback(partial(self._leave, caller))  # a context's would make a cycle
+        task.add_done_callback(
+            partial(self._leave, taken, caller)
+        )  # a context's would make a cycle
         self._timed[place] = None
         if self._look is None:
             self._look = loop.call_later(LOOK_SECONDS, self._look_around, loop)
@@ -140,14 +146,30 @@ class CallsInFlight:
         """Wait for no slow request from now on."""
         self._limits = self._limits._replace(slow_requests=0)
 
-    def _leave(self, caller: str, _task: asyncio.Task[Any]) -> None:
-        """Give a place back."""
+    def _require_place(self, caller: str, own: int, *, is_brake: bool) -> None:
+        """Refuse one call more than *own* of *caller*, where there is no place for it.
+
+        Raises:
+            LimitExceededError: There is none.
+        """
+        limits = self._limits
+        if is_brake:
+            if own >= limits.brakes_of_one:
+                raise LimitExceededError(CallLimit.CALLER)
+            return
+        if own >= limits.calls_of_one and caller != LOOPBACK:
+            raise LimitExceededError(CallLimit.CALLER)
+        if self.count >= limits.calls and own >= limits.calls_assured:
+            raise LimitExceededError(CallLimit.SERVICE)
+
+    def _leave(self, taken: dict[str, int], caller: str, _task: asyncio.Task[Any]) -> None:
+        """Give one of the places *taken* back."""
         self.count -= 1
-        left = self._of[caller] - 1
+        left = taken[caller] - 1
         if left:
-            self._of[caller] = left
+            taken[caller] = left
         else:
-            del self._of[caller]
+            del taken[caller]
 
     def _look_around(self, loop: asyncio.AbstractEventLoop) -> None:
         """End what has taken too long; look again while there is anything to look at."""

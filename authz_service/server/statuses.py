@@ -30,6 +30,10 @@ log = structlog.get_logger(__name__)
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _LISTED_BYTES = 4 << 10
 """What a list counts for beside large requests: it takes a few words, and much work."""
+_BRAKES = frozenset({"Contain", "LiftContainment"})
+"""Calls that nothing keeps waiting: they have places of their own, and take no turns."""
+_BRAKE_BYTES = 256 << 10
+"""A brake longer than that says no more, and waits as others do: a thousand ids take half of it."""
 _NOTHING = errors.Violation("request", "is missing")
 Handler = Callable[[Any, Any], Awaitable[Any]]
 
@@ -115,6 +119,7 @@ class StatusLayer(grpc.GenericRpcHandler):
     def _wrap(self, rpc: tuple[str, str], method: Any) -> Handler:
         """Return the handler of *method* with everything around it."""
         name, answer, meter = rpc[1], self._answering(rpc[1], method), self._observer.rpc(*rpc)
+        is_brake = name in _BRAKES
 
         async def handle(_requests: Any, context: Any) -> Any:
             started_ns = perf_counter_ns()
@@ -129,7 +134,7 @@ class StatusLayer(grpc.GenericRpcHandler):
                 known_as = CallContext(rule.caller, request_id, trace_id, callers_revision)
                 rule.require_rpc(name)
                 is_bound = context.time_remaining() is not None
-                place = self._calls.enter(rule.caller, is_bound=is_bound)
+                place = self._calls.enter(rule.caller, is_bound=is_bound, is_brake=is_brake)
                 call = Call(known_as, rule, started_ns)
                 response = await place.in_time(answer(call, place, context))
                 code = "OK"
@@ -149,6 +154,7 @@ class StatusLayer(grpc.GenericRpcHandler):
         """Return what reads the request of a call of *method*, and answers it in its turn."""
         handler, parsed, turns = method.unary_unary, method.request_deserializer, self._turns
         weight = _LISTED_BYTES if rpc.startswith("List") else 0
+        at_once = _BRAKE_BYTES if rpc in _BRAKES else SMALL_BYTES
 
         async def answer(call: Call, place: Place, context: Any) -> Any:
             content = await context.read()
@@ -157,7 +163,7 @@ class StatusLayer(grpc.GenericRpcHandler):
                 await asyncio.sleep(GONE_SECONDS)
                 raise errors.InvalidRequestError(_NOTHING)
             size = len(content) + weight
-            if size <= SMALL_BYTES:
+            if size <= at_once:
                 return await handler(parsed(content), call)
             async with turns.turn(call.rule.caller, size):
                 return await handler(parsed(content), call)

@@ -17,13 +17,19 @@ import grpc
 import sqlalchemy
 from google.protobuf import json_format
 
-from authz_service.api.v1 import facts_pb2, facts_pb2_grpc, vocabulary_pb2
+from authz_service.api.v1 import (
+    containment_pb2,
+    containment_pb2_grpc,
+    facts_pb2,
+    facts_pb2_grpc,
+    vocabulary_pb2,
+)
 from authz_service.api.v1 import recording_access_pb2 as pb
 from authz_service.api.v1 import recording_access_pb2_grpc as grpc_api
 from authz_service.facts.schema import metadata
 from authz_service.pdp.entity_plain import parse_instant
 from tests.golden.bundles import write_bundle
-from tests.golden.scenarios import Plain
+from tests.golden.scenarios import Case, Plain
 from tests.golden.target import Answer, Failure, Page, Row, Setting
 from tests.service_thread import SHIPPED_POLICY, ServiceThread, serving
 from tests.wire import failure_of, fill
@@ -90,6 +96,7 @@ class GrpcTarget:
 
     def __init__(self, channel: grpc.Channel) -> None:
         self._facts = facts_pb2_grpc.FactsServiceStub(channel)
+        self._containments = containment_pb2_grpc.ContainmentServiceStub(channel)
         self._access = grpc_api.RecordingAccessServiceStub(channel)
 
     async def write_facts(self, facts: Sequence[Plain]) -> None:
@@ -97,6 +104,12 @@ class GrpcTarget:
         for fact in facts:
             fill(request.facts.add(), fact)
         self._facts.WriteFacts(request, timeout=30)
+
+    async def contain(self, case: Case) -> None:
+        for scope in case.contain:
+            request = containment_pb2.ContainRequest(reason="as the case says", actor="case-runner")
+            fill(request.scope, scope)
+            self._containments.Contain(request, timeout=30)
 
     async def check(self, question: Plain) -> Answer | Failure:
         request = pb.CheckAccessRequest()

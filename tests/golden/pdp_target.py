@@ -27,7 +27,7 @@ from authz_service.pdp.model import (
 )
 from authz_service.pdp.reasons import reason_for
 from authz_service.pdp.ruleset import Ruleset
-from tests.golden.scenarios import Plain
+from tests.golden.scenarios import Case, Plain
 from tests.golden.target import Answer, Failure, OpenTarget, Page, Row, Setting, Target
 
 _WINDOW = {"created_from": "0001-01-01T00:00:00Z", "created_to": "9999-12-31T00:00:00Z"}
@@ -70,6 +70,11 @@ class PdpTarget:
                 self._disputed.add(fact.entity.id)
             self._facts[reference] = fact
         self._world = None
+
+    async def contain(self, case: Case) -> None:
+        """Store the containments of *case* as facts."""
+        if case.containments:
+            await self.write_facts(case.containments)
 
     async def check(self, question: Plain) -> Answer | Failure:
         """Decide."""

@@ -38,9 +38,11 @@ async def _write(case: Case, target: Target) -> None:
     for facts in (case.world.facts, case.more_facts):
         for some in _chunks(facts):
             await target.write_facts(some)
-    for facts in (case.given, case.containments, case.emergency_grants):
-        if facts:
-            await target.write_facts(facts)
+    if case.given:
+        await target.write_facts(case.given)
+    await target.contain(case)
+    if case.emergency_grants:
+        await target.write_facts(case.emergency_grants)
 
 
 def _chunks(facts: Sequence[Plain]) -> Iterator[tuple[Plain, ...]]:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from authz_service.pdp.model import Instant
-from tests.golden.scenarios import Plain
+from tests.golden.scenarios import Case, Plain
 
 UNKNOWN_VALUE = 99
 """The number that stands for an enum value that does not exist."""
@@ -111,6 +111,10 @@ class Target(Protocol):
         Each is in the import format, ``{"recording": {...}, "source": ..., "observed_at": ...}``.
         Anything but success is to be raised: scenarios hold no facts that are refused.
         """
+        ...
+
+    async def contain(self, case: Case) -> None:
+        """Set the containments of *case*. Anything but success is to be raised."""
         ...
 
     async def check(self, question: Plain) -> Answer | Failure:

@@ -36,6 +36,10 @@ class _RecordKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RecordKind
     """A row of a list that was returned."""
     RECORD_KIND_LISTED: _RecordKind.ValueType  # 3
     """A page of a list, rows or none."""
+    RECORD_KIND_EXPLAINED: _RecordKind.ValueType  # 4
+    """An explanation, or a page of who may."""
+    RECORD_KIND_EMERGENCY: _RecordKind.ValueType  # 5
+    """An answer to OpenEmergencyAccess: about a patient, and about no recording."""
 
 class RecordKind(_RecordKind, metaclass=_RecordKindEnumTypeWrapper):
     """What a record is of."""
@@ -48,6 +52,10 @@ RECORD_KIND_PRESENTED: RecordKind.ValueType  # 2
 """A row of a list that was returned."""
 RECORD_KIND_LISTED: RecordKind.ValueType  # 3
 """A page of a list, rows or none."""
+RECORD_KIND_EXPLAINED: RecordKind.ValueType  # 4
+"""An explanation, or a page of who may."""
+RECORD_KIND_EMERGENCY: RecordKind.ValueType  # 5
+"""An answer to OpenEmergencyAccess: about a patient, and about no recording."""
 Global___RecordKind: _TypeAlias = RecordKind  # noqa: Y015
 
 @_typing.final

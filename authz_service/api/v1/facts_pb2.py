@@ -23,31 +23,46 @@ _sym_db = _symbol_database.Default()
 
 
 from authz_service.api.v1 import entities_pb2 as authz__service_dot_api_dot_v1_dot_entities__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n authz_service/api/v1/facts.proto\x12\x14\x61uthz_service.api.v1\x1a#authz_service/api/v1/entities.proto\"M\n\x11WriteFactsRequest\x12)\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x1a.authz_service.api.v1.Fact\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\"\x84\x01\n\x12WriteFactsResponse\x12\x16\n\x0e\x66\x61\x63ts_revision\x18\x01 \x01(\x04\x12\x0f\n\x07written\x18\x02 \x01(\r\x12\x0f\n\x07skipped\x18\x03 \x01(\r\x12\x11\n\tunchanged\x18\x04 \x01(\r\x12!\n\x19\x63onflicting_recording_ids\x18\x05 \x03(\t\"K\n\x10ReadFactsRequest\x12\x37\n\nreferences\x18\x01 \x03(\x0b\x32#.authz_service.api.v1.FactReference\"V\n\x11ReadFactsResponse\x12)\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x1a.authz_service.api.v1.Fact\x12\x16\n\x0e\x66\x61\x63ts_revision\x18\x02 \x01(\x04\"\\\n\x12\x44\x65leteFactsRequest\x12\x37\n\nreferences\x18\x01 \x03(\x0b\x32#.authz_service.api.v1.FactReference\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\">\n\x13\x44\x65leteFactsResponse\x12\x16\n\x0e\x66\x61\x63ts_revision\x18\x01 \x01(\x04\x12\x0f\n\x07\x64\x65leted\x18\x02 \x01(\r\"M\n\x16ResolveConflictRequest\x12\x14\n\x0crecording_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\"E\n\x17ResolveConflictResponse\x12\x16\n\x0e\x66\x61\x63ts_revision\x18\x01 \x01(\x04\x12\x12\n\npatient_id\x18\x02 \x01(\t2\xa1\x03\n\x0c\x46\x61\x63tsService\x12_\n\nWriteFacts\x12\'.authz_service.api.v1.WriteFactsRequest\x1a(.authz_service.api.v1.WriteFactsResponse\x12\\\n\tReadFacts\x12&.authz_service.api.v1.ReadFactsRequest\x1a\'.authz_service.api.v1.ReadFactsResponse\x12\x62\n\x0b\x44\x65leteFacts\x12(.authz_service.api.v1.DeleteFactsRequest\x1a).authz_service.api.v1.DeleteFactsResponse\x12n\n\x0fResolveConflict\x12,.authz_service.api.v1.ResolveConflictRequest\x1a-.authz_service.api.v1.ResolveConflictResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n authz_service/api/v1/facts.proto\x12\x14\x61uthz_service.api.v1\x1a#authz_service/api/v1/entities.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"M\n\x11WriteFactsRequest\x12)\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x1a.authz_service.api.v1.Fact\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\"\x84\x01\n\x12WriteFactsResponse\x12\x16\n\x0e\x66\x61\x63ts_revision\x18\x01 \x01(\x04\x12\x0f\n\x07written\x18\x02 \x01(\r\x12\x0f\n\x07skipped\x18\x03 \x01(\r\x12\x11\n\tunchanged\x18\x04 \x01(\r\x12!\n\x19\x63onflicting_recording_ids\x18\x05 \x03(\t\"K\n\x10ReadFactsRequest\x12\x37\n\nreferences\x18\x01 \x03(\x0b\x32#.authz_service.api.v1.FactReference\"V\n\x11ReadFactsResponse\x12)\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x1a.authz_service.api.v1.Fact\x12\x16\n\x0e\x66\x61\x63ts_revision\x18\x02 \x01(\x04\"\\\n\x12\x44\x65leteFactsRequest\x12\x37\n\nreferences\x18\x01 \x03(\x0b\x32#.authz_service.api.v1.FactReference\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\">\n\x13\x44\x65leteFactsResponse\x12\x16\n\x0e\x66\x61\x63ts_revision\x18\x01 \x01(\x04\x12\x0f\n\x07\x64\x65leted\x18\x02 \x01(\r\"M\n\x16ResolveConflictRequest\x12\x14\n\x0crecording_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\"E\n\x17ResolveConflictResponse\x12\x16\n\x0e\x66\x61\x63ts_revision\x18\x01 \x01(\x04\x12\x12\n\npatient_id\x18\x02 \x01(\t\"@\n\x11WatchFactsRequest\x12\x16\n\x0e\x61\x66ter_revision\x18\x01 \x01(\x04\x12\x13\n\x0b\x61\x66ter_state\x18\x02 \x01(\t\"n\n\nFactChange\x12\x36\n\treference\x18\x01 \x01(\x0b\x32#.authz_service.api.v1.FactReference\x12(\n\x04\x66\x61\x63t\x18\x02 \x01(\x0b\x32\x1a.authz_service.api.v1.Fact\"\xf0\x01\n\x12WatchFactsResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\r\n\x05state\x18\x02 \x01(\t\x12/\n\x0brecorded_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x31\n\x07\x63hanges\x18\x05 \x03(\x0b\x32 .authz_service.api.v1.FactChange\x12!\n\x19\x61ttribution_recording_ids\x18\x06 \x03(\t\x12\x10\n\x08is_whole\x18\x07 \x01(\x08\x12\x11\n\tread_anew\x18\x08 \x01(\x08\"8\n\x13\x45xportPersonRequest\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\"\x98\x01\n\x14\x45xportPersonResponse\x12)\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x1a.authz_service.api.v1.Fact\x12.\n\npast_facts\x18\x02 \x03(\x0b\x32\x1a.authz_service.api.v1.Fact\x12\r\n\x05notes\x18\x03 \x03(\t\x12\x16\n\x0e\x66\x61\x63ts_revision\x18\x04 \x01(\x04\"G\n\x12\x45rasePersonRequest\x12\x12\n\npatient_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\"M\n\x13\x45rasePersonResponse\x12\x16\n\x0e\x66\x61\x63ts_revision\x18\x01 \x01(\x04\x12\x0e\n\x06\x65rased\x18\x02 \x01(\r\x12\x0e\n\x06naming\x18\x03 \x01(\r2\xd1\x05\n\x0c\x46\x61\x63tsService\x12_\n\nWriteFacts\x12\'.authz_service.api.v1.WriteFactsRequest\x1a(.authz_service.api.v1.WriteFactsResponse\x12\\\n\tReadFacts\x12&.authz_service.api.v1.ReadFactsRequest\x1a\'.authz_service.api.v1.ReadFactsResponse\x12\x62\n\x0b\x44\x65leteFacts\x12(.authz_service.api.v1.DeleteFactsRequest\x1a).authz_service.api.v1.DeleteFactsResponse\x12n\n\x0fResolveConflict\x12,.authz_service.api.v1.ResolveConflictRequest\x1a-.authz_service.api.v1.ResolveConflictResponse\x12\x61\n\nWatchFacts\x12\'.authz_service.api.v1.WatchFactsRequest\x1a(.authz_service.api.v1.WatchFactsResponse0\x01\x12g\n\x0c\x45xportPerson\x12).authz_service.api.v1.ExportPersonRequest\x1a*.authz_service.api.v1.ExportPersonResponse0\x01\x12\x62\n\x0b\x45rasePerson\x12(.authz_service.api.v1.ErasePersonRequest\x1a).authz_service.api.v1.ErasePersonResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'authz_service.api.v1.facts_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WRITEFACTSREQUEST']._serialized_start=95
-  _globals['_WRITEFACTSREQUEST']._serialized_end=172
-  _globals['_WRITEFACTSRESPONSE']._serialized_start=175
-  _globals['_WRITEFACTSRESPONSE']._serialized_end=307
-  _globals['_READFACTSREQUEST']._serialized_start=309
-  _globals['_READFACTSREQUEST']._serialized_end=384
-  _globals['_READFACTSRESPONSE']._serialized_start=386
-  _globals['_READFACTSRESPONSE']._serialized_end=472
-  _globals['_DELETEFACTSREQUEST']._serialized_start=474
-  _globals['_DELETEFACTSREQUEST']._serialized_end=566
-  _globals['_DELETEFACTSRESPONSE']._serialized_start=568
-  _globals['_DELETEFACTSRESPONSE']._serialized_end=630
-  _globals['_RESOLVECONFLICTREQUEST']._serialized_start=632
-  _globals['_RESOLVECONFLICTREQUEST']._serialized_end=709
-  _globals['_RESOLVECONFLICTRESPONSE']._serialized_start=711
-  _globals['_RESOLVECONFLICTRESPONSE']._serialized_end=780
-  _globals['_FACTSSERVICE']._serialized_start=783
-  _globals['_FACTSSERVICE']._serialized_end=1200
+  _globals['_WRITEFACTSREQUEST']._serialized_start=128
+  _globals['_WRITEFACTSREQUEST']._serialized_end=205
+  _globals['_WRITEFACTSRESPONSE']._serialized_start=208
+  _globals['_WRITEFACTSRESPONSE']._serialized_end=340
+  _globals['_READFACTSREQUEST']._serialized_start=342
+  _globals['_READFACTSREQUEST']._serialized_end=417
+  _globals['_READFACTSRESPONSE']._serialized_start=419
+  _globals['_READFACTSRESPONSE']._serialized_end=505
+  _globals['_DELETEFACTSREQUEST']._serialized_start=507
+  _globals['_DELETEFACTSREQUEST']._serialized_end=599
+  _globals['_DELETEFACTSRESPONSE']._serialized_start=601
+  _globals['_DELETEFACTSRESPONSE']._serialized_end=663
+  _globals['_RESOLVECONFLICTREQUEST']._serialized_start=665
+  _globals['_RESOLVECONFLICTREQUEST']._serialized_end=742
+  _globals['_RESOLVECONFLICTRESPONSE']._serialized_start=744
+  _globals['_RESOLVECONFLICTRESPONSE']._serialized_end=813
+  _globals['_WATCHFACTSREQUEST']._serialized_start=815
+  _globals['_WATCHFACTSREQUEST']._serialized_end=879
+  _globals['_FACTCHANGE']._serialized_start=881
+  _globals['_FACTCHANGE']._serialized_end=991
+  _globals['_WATCHFACTSRESPONSE']._serialized_start=994
+  _globals['_WATCHFACTSRESPONSE']._serialized_end=1234
+  _globals['_EXPORTPERSONREQUEST']._serialized_start=1236
+  _globals['_EXPORTPERSONREQUEST']._serialized_end=1292
+  _globals['_EXPORTPERSONRESPONSE']._serialized_start=1295
+  _globals['_EXPORTPERSONRESPONSE']._serialized_end=1447
+  _globals['_ERASEPERSONREQUEST']._serialized_start=1449
+  _globals['_ERASEPERSONREQUEST']._serialized_end=1520
+  _globals['_ERASEPERSONRESPONSE']._serialized_start=1522
+  _globals['_ERASEPERSONRESPONSE']._serialized_end=1599
+  _globals['_FACTSSERVICE']._serialized_start=1602
+  _globals['_FACTSSERVICE']._serialized_end=2323
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from authz_service.api.v1 import entities_pb2 as _entities_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -250,3 +251,243 @@ class ResolveConflictResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResolveConflictResponse: _TypeAlias = ResolveConflictResponse  # noqa: Y015
+
+@_typing.final
+class WatchFactsRequest(_message.Message):
+    """From where to watch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_REVISION_FIELD_NUMBER: _builtins.int
+    AFTER_STATE_FIELD_NUMBER: _builtins.int
+    after_revision: _builtins.int
+    """Changes after this revision; 0 for all that are kept."""
+    after_state: _builtins.str
+    """`state` of the answer that told of that revision. Where it is given and the registry was never
+    in that state, as after a restore, the watcher is told so.
+    """
+    def __init__(
+        self,
+        *,
+        after_revision: _builtins.int = ...,
+        after_state: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_revision", b"after_revision", "after_state", b"after_state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchFactsRequest: _TypeAlias = WatchFactsRequest  # noqa: Y015
+
+@_typing.final
+class FactChange(_message.Message):
+    """One change of one fact."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    FACT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def reference(self) -> _entities_pb2.FactReference:
+        """Which fact."""
+
+    @_builtins.property
+    def fact(self) -> _entities_pb2.Fact:
+        """The fact from now on; absent where it was deleted or erased."""
+
+    def __init__(
+        self,
+        *,
+        reference: _entities_pb2.FactReference | None = ...,
+        fact: _entities_pb2.Fact | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["fact", b"fact", "reference", b"reference"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fact", b"fact", "reference", b"reference"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FactChange: _TypeAlias = FactChange  # noqa: Y015
+
+@_typing.final
+class WatchFactsResponse(_message.Message):
+    """What one revision changed, or a part of it, or that there is nothing new."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    RECORDED_AT_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    ATTRIBUTION_RECORDING_IDS_FIELD_NUMBER: _builtins.int
+    IS_WHOLE_FIELD_NUMBER: _builtins.int
+    READ_ANEW_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """The revision; without changes, the last one so far."""
+    state: _builtins.str
+    """Which state of the registry that is; opaque."""
+    actor: _builtins.str
+    """Who is answerable for it."""
+    is_whole: _builtins.bool
+    """Whether all of the revision has been told. A watcher that goes on later does so after a whole one."""
+    read_anew: _builtins.bool
+    """Facts were written that are not told one by one: what the watcher holds has to be read anew."""
+    @_builtins.property
+    def recorded_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was recorded; absent without changes."""
+
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___FactChange]:
+        """What changed; none in a sign of life."""
+
+    @_builtins.property
+    def attribution_recording_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Recordings that the revision left disputed, or of which it lifted the dispute."""
+
+    def __init__(
+        self,
+        *,
+        revision: _builtins.int = ...,
+        state: _builtins.str = ...,
+        recorded_at: _timestamp_pb2.Timestamp | None = ...,
+        actor: _builtins.str = ...,
+        changes: _abc.Iterable[Global___FactChange] | None = ...,
+        attribution_recording_ids: _abc.Iterable[_builtins.str] | None = ...,
+        is_whole: _builtins.bool = ...,
+        read_anew: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recorded_at", b"recorded_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "attribution_recording_ids", b"attribution_recording_ids", "changes", b"changes", "is_whole", b"is_whole", "read_anew", b"read_anew", "recorded_at", b"recorded_at", "revision", b"revision", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchFactsResponse: _TypeAlias = WatchFactsResponse  # noqa: Y015
+
+@_typing.final
+class ExportPersonRequest(_message.Message):
+    """Of whom."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    subject_id: _builtins.str
+    """The person. An id, required."""
+    actor: _builtins.str
+    """Who asks for it. An id, required."""
+    def __init__(
+        self,
+        *,
+        subject_id: _builtins.str = ...,
+        actor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "subject_id", b"subject_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportPersonRequest: _TypeAlias = ExportPersonRequest  # noqa: Y015
+
+@_typing.final
+class ExportPersonResponse(_message.Message):
+    """A part of what is stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FACTS_FIELD_NUMBER: _builtins.int
+    PAST_FACTS_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    FACTS_REVISION_FIELD_NUMBER: _builtins.int
+    facts_revision: _builtins.int
+    """The registry's revision at which all of it was read."""
+    @_builtins.property
+    def facts(self) -> _containers.RepeatedCompositeFieldContainer[_entities_pb2.Fact]:
+        """Facts about the person, and those of others that name them."""
+
+    @_builtins.property
+    def past_facts(self) -> _containers.RepeatedCompositeFieldContainer[_entities_pb2.Fact]:
+        """Earlier versions of such facts, as far as they are kept."""
+
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Words that people typed about them, kept beside the facts."""
+
+    def __init__(
+        self,
+        *,
+        facts: _abc.Iterable[_entities_pb2.Fact] | None = ...,
+        past_facts: _abc.Iterable[_entities_pb2.Fact] | None = ...,
+        notes: _abc.Iterable[_builtins.str] | None = ...,
+        facts_revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "facts_revision", b"facts_revision", "notes", b"notes", "past_facts", b"past_facts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportPersonResponse: _TypeAlias = ExportPersonResponse  # noqa: Y015
+
+@_typing.final
+class ErasePersonRequest(_message.Message):
+    """Who is to be erased."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATIENT_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    patient_id: _builtins.str
+    """The patient. An id, required."""
+    reason: _builtins.str
+    """Why, in words. Required; in records by its digest alone."""
+    actor: _builtins.str
+    """The person who is answerable for it. An id, required."""
+    def __init__(
+        self,
+        *,
+        patient_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        actor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "patient_id", b"patient_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ErasePersonRequest: _TypeAlias = ErasePersonRequest  # noqa: Y015
+
+@_typing.final
+class ErasePersonResponse(_message.Message):
+    """What was erased."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FACTS_REVISION_FIELD_NUMBER: _builtins.int
+    ERASED_FIELD_NUMBER: _builtins.int
+    NAMING_FIELD_NUMBER: _builtins.int
+    facts_revision: _builtins.int
+    """The registry's revision afterwards."""
+    erased: _builtins.int
+    """How many facts became tombstones."""
+    naming: _builtins.int
+    """How many facts of others name the person still; they say nothing else of them."""
+    def __init__(
+        self,
+        *,
+        facts_revision: _builtins.int = ...,
+        erased: _builtins.int = ...,
+        naming: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["erased", b"erased", "facts_revision", b"facts_revision", "naming", b"naming"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ErasePersonResponse: _TypeAlias = ErasePersonResponse  # noqa: Y015

@@ -63,6 +63,21 @@ class FactsServiceStub:
                 request_serializer=authz__service_dot_api_dot_v1_dot_facts__pb2.ResolveConflictRequest.SerializeToString,
                 response_deserializer=authz__service_dot_api_dot_v1_dot_facts__pb2.ResolveConflictResponse.FromString,
                 _registered_method=True)
+        self.WatchFacts = channel.unary_stream(
+                '/authz_service.api.v1.FactsService/WatchFacts',
+                request_serializer=authz__service_dot_api_dot_v1_dot_facts__pb2.WatchFactsRequest.SerializeToString,
+                response_deserializer=authz__service_dot_api_dot_v1_dot_facts__pb2.WatchFactsResponse.FromString,
+                _registered_method=True)
+        self.ExportPerson = channel.unary_stream(
+                '/authz_service.api.v1.FactsService/ExportPerson',
+                request_serializer=authz__service_dot_api_dot_v1_dot_facts__pb2.ExportPersonRequest.SerializeToString,
+                response_deserializer=authz__service_dot_api_dot_v1_dot_facts__pb2.ExportPersonResponse.FromString,
+                _registered_method=True)
+        self.ErasePerson = channel.unary_unary(
+                '/authz_service.api.v1.FactsService/ErasePerson',
+                request_serializer=authz__service_dot_api_dot_v1_dot_facts__pb2.ErasePersonRequest.SerializeToString,
+                response_deserializer=authz__service_dot_api_dot_v1_dot_facts__pb2.ErasePersonResponse.FromString,
+                _registered_method=True)
 
 
 class FactsServiceServicer:
@@ -109,6 +124,30 @@ class FactsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchFacts(self, request, context):
+        """Every change that was committed after a revision, in order, and those that follow, for as long as
+        the call lasts. For callers that are bound to no tenant. One that is too far behind, or that
+        knows a registry as it was before a restore, is told so: FAILED_PRECONDITION, HISTORY_GONE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportPerson(self, request, context):
+        """Everything that is stored about a person, for an access request: GDPR, article 15.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ErasePerson(self, request, context):
+        """Erases a patient: facts become tombstones, history and words are purged: GDPR, article 17.
+        Refused while a legal hold is on a recording of theirs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FactsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -131,6 +170,21 @@ def add_FactsServiceServicer_to_server(servicer, server):
                     servicer.ResolveConflict,
                     request_deserializer=authz__service_dot_api_dot_v1_dot_facts__pb2.ResolveConflictRequest.FromString,
                     response_serializer=authz__service_dot_api_dot_v1_dot_facts__pb2.ResolveConflictResponse.SerializeToString,
+            ),
+            'WatchFacts': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchFacts,
+                    request_deserializer=authz__service_dot_api_dot_v1_dot_facts__pb2.WatchFactsRequest.FromString,
+                    response_serializer=authz__service_dot_api_dot_v1_dot_facts__pb2.WatchFactsResponse.SerializeToString,
+            ),
+            'ExportPerson': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportPerson,
+                    request_deserializer=authz__service_dot_api_dot_v1_dot_facts__pb2.ExportPersonRequest.FromString,
+                    response_serializer=authz__service_dot_api_dot_v1_dot_facts__pb2.ExportPersonResponse.SerializeToString,
+            ),
+            'ErasePerson': grpc.unary_unary_rpc_method_handler(
+                    servicer.ErasePerson,
+                    request_deserializer=authz__service_dot_api_dot_v1_dot_facts__pb2.ErasePersonRequest.FromString,
+                    response_serializer=authz__service_dot_api_dot_v1_dot_facts__pb2.ErasePersonResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -250,6 +304,87 @@ class FactsService:
             '/authz_service.api.v1.FactsService/ResolveConflict',
             authz__service_dot_api_dot_v1_dot_facts__pb2.ResolveConflictRequest.SerializeToString,
             authz__service_dot_api_dot_v1_dot_facts__pb2.ResolveConflictResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchFacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/authz_service.api.v1.FactsService/WatchFacts',
+            authz__service_dot_api_dot_v1_dot_facts__pb2.WatchFactsRequest.SerializeToString,
+            authz__service_dot_api_dot_v1_dot_facts__pb2.WatchFactsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportPerson(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/authz_service.api.v1.FactsService/ExportPerson',
+            authz__service_dot_api_dot_v1_dot_facts__pb2.ExportPersonRequest.SerializeToString,
+            authz__service_dot_api_dot_v1_dot_facts__pb2.ExportPersonResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ErasePerson(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authz_service.api.v1.FactsService/ErasePerson',
+            authz__service_dot_api_dot_v1_dot_facts__pb2.ErasePersonRequest.SerializeToString,
+            authz__service_dot_api_dot_v1_dot_facts__pb2.ErasePersonResponse.FromString,
             options,
             channel_credentials,
             insecure,

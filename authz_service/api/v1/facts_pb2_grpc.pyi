@@ -57,6 +57,17 @@ class FactsServiceStub:
     """
     ResolveConflict: _grpc.UnaryUnaryMultiCallable[_facts_pb2.ResolveConflictRequest, _facts_pb2.ResolveConflictResponse]
     """Declares, as a person, that what the facts now say of a recording's patient is right."""
+    WatchFacts: _grpc.UnaryStreamMultiCallable[_facts_pb2.WatchFactsRequest, _facts_pb2.WatchFactsResponse]
+    """Every change that was committed after a revision, in order, and those that follow, for as long as
+    the call lasts. For callers that are bound to no tenant. One that is too far behind, or that
+    knows a registry as it was before a restore, is told so: FAILED_PRECONDITION, HISTORY_GONE.
+    """
+    ExportPerson: _grpc.UnaryStreamMultiCallable[_facts_pb2.ExportPersonRequest, _facts_pb2.ExportPersonResponse]
+    """Everything that is stored about a person, for an access request: GDPR, article 15."""
+    ErasePerson: _grpc.UnaryUnaryMultiCallable[_facts_pb2.ErasePersonRequest, _facts_pb2.ErasePersonResponse]
+    """Erases a patient: facts become tombstones, history and words are purged: GDPR, article 17.
+    Refused while a legal hold is on a recording of theirs.
+    """
 
 @_typing.type_check_only
 class FactsServiceAsyncStub(FactsServiceStub):
@@ -87,6 +98,17 @@ class FactsServiceAsyncStub(FactsServiceStub):
     """
     ResolveConflict: _aio.UnaryUnaryMultiCallable[_facts_pb2.ResolveConflictRequest, _facts_pb2.ResolveConflictResponse]  # type: ignore[assignment]
     """Declares, as a person, that what the facts now say of a recording's patient is right."""
+    WatchFacts: _aio.UnaryStreamMultiCallable[_facts_pb2.WatchFactsRequest, _facts_pb2.WatchFactsResponse]  # type: ignore[assignment]
+    """Every change that was committed after a revision, in order, and those that follow, for as long as
+    the call lasts. For callers that are bound to no tenant. One that is too far behind, or that
+    knows a registry as it was before a restore, is told so: FAILED_PRECONDITION, HISTORY_GONE.
+    """
+    ExportPerson: _aio.UnaryStreamMultiCallable[_facts_pb2.ExportPersonRequest, _facts_pb2.ExportPersonResponse]  # type: ignore[assignment]
+    """Everything that is stored about a person, for an access request: GDPR, article 15."""
+    ErasePerson: _aio.UnaryUnaryMultiCallable[_facts_pb2.ErasePersonRequest, _facts_pb2.ErasePersonResponse]  # type: ignore[assignment]
+    """Erases a patient: facts become tombstones, history and words are purged: GDPR, article 17.
+    Refused while a legal hold is on a recording of theirs.
+    """
 
 class FactsServiceServicer(metaclass=_abc_1.ABCMeta):
     """The registry of who owns what, for the systems that know.
@@ -138,5 +160,34 @@ class FactsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_facts_pb2.ResolveConflictResponse, _abc.Awaitable[_facts_pb2.ResolveConflictResponse]]:
         """Declares, as a person, that what the facts now say of a recording's patient is right."""
+
+    @_abc_1.abstractmethod
+    def WatchFacts(
+        self,
+        request: _facts_pb2.WatchFactsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_facts_pb2.WatchFactsResponse], _abc.AsyncIterator[_facts_pb2.WatchFactsResponse]]:
+        """Every change that was committed after a revision, in order, and those that follow, for as long as
+        the call lasts. For callers that are bound to no tenant. One that is too far behind, or that
+        knows a registry as it was before a restore, is told so: FAILED_PRECONDITION, HISTORY_GONE.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportPerson(
+        self,
+        request: _facts_pb2.ExportPersonRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_facts_pb2.ExportPersonResponse], _abc.AsyncIterator[_facts_pb2.ExportPersonResponse]]:
+        """Everything that is stored about a person, for an access request: GDPR, article 15."""
+
+    @_abc_1.abstractmethod
+    def ErasePerson(
+        self,
+        request: _facts_pb2.ErasePersonRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_facts_pb2.ErasePersonResponse, _abc.Awaitable[_facts_pb2.ErasePersonResponse]]:
+        """Erases a patient: facts become tombstones, history and words are purged: GDPR, article 17.
+        Refused while a legal hold is on a recording of theirs.
+        """
 
 def add_FactsServiceServicer_to_server(servicer: FactsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

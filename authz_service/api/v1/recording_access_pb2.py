@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from authz_service.api.v1 import entities_pb2 as authz__service_dot_api_dot_v1_dot_entities__pb2
 from authz_service.api.v1 import vocabulary_pb2 as authz__service_dot_api_dot_v1_dot_vocabulary__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+authz_service/api/v1/recording_access.proto\x12\x14\x61uthz_service.api.v1\x1a%authz_service/api/v1/vocabulary.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x15\n\x07Subject\x12\n\n\x02id\x18\x01 \x01(\t\"\xc8\x01\n\rAccessContext\x12:\n\x0epurpose_of_use\x18\x01 \x01(\x0e\x32\".authz_service.api.v1.PurposeOfUse\x12\x32\n\tassurance\x18\x02 \x01(\x0e\x32\x1f.authz_service.api.v1.Assurance\x12\x34\n\x10\x61uthenticated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tmatter_id\x18\x04 \x01(\t\"\xf2\x01\n\x12\x43heckAccessRequest\x12.\n\x07subject\x18\x01 \x01(\x0b\x32\x1d.authz_service.api.v1.Subject\x12\x14\n\x0crecording_id\x18\x02 \x01(\t\x12,\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32\x1c.authz_service.api.v1.Action\x12\x11\n\ttenant_id\x18\x04 \x01(\t\x12\x34\n\x07\x63ontext\x18\x05 \x01(\x0b\x32#.authz_service.api.v1.AccessContext\x12\x1f\n\x17\x61t_least_facts_revision\x18\x06 \x01(\x04\"\x91\x01\n\nObligation\x12\n\n\x02id\x18\x01 \x01(\t\x12\x44\n\nparameters\x18\x02 \x03(\x0b\x32\x30.authz_service.api.v1.Obligation.ParametersEntry\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8c\x03\n\x13\x43heckAccessResponse\x12,\n\x06\x65\x66\x66\x65\x63t\x18\x01 \x01(\x0e\x32\x1c.authz_service.api.v1.Effect\x12,\n\x06reason\x18\x02 \x01(\x0e\x32\x1c.authz_service.api.v1.Reason\x12\x35\n\x0bobligations\x18\x03 \x03(\x0b\x32 .authz_service.api.v1.Obligation\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x04 \x01(\t\x12\x17\n\x0fpolicy_revision\x18\x05 \x01(\t\x12\x16\n\x0e\x66\x61\x63ts_revision\x18\x06 \x01(\x04\x12\x30\n\x0c\x65valuated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nsubject_id\x18\x08 \x01(\t\x12\x14\n\x0crecording_id\x18\t \x01(\t\x12,\n\x06\x61\x63tion\x18\n \x01(\x0e\x32\x1c.authz_service.api.v1.Action\x12\x12\n\nrequest_id\x18\x0b \x01(\t\"\xc8\x01\n\x17\x42\x61tchCheckAccessRequest\x12\x38\n\x06\x63hecks\x18\x01 \x03(\x0b\x32(.authz_service.api.v1.CheckAccessRequest\x12:\n\x08\x64\x65\x66\x61ults\x18\x02 \x01(\x0b\x32(.authz_service.api.v1.CheckAccessRequest\x12\x37\n\tsemantics\x18\x03 \x01(\x0e\x32$.authz_service.api.v1.BatchSemantics\"f\n\x16\x42\x61tchCheckAccessResult\x12\x11\n\tevaluated\x18\x01 \x01(\x08\x12\x39\n\x06\x61nswer\x18\x02 \x01(\x0b\x32).authz_service.api.v1.CheckAccessResponse\"\xd0\x01\n\x18\x42\x61tchCheckAccessResponse\x12=\n\x07results\x18\x01 \x03(\x0b\x32,.authz_service.api.v1.BatchCheckAccessResult\x12\x17\n\x0fpolicy_revision\x18\x02 \x01(\t\x12\x16\n\x0e\x66\x61\x63ts_revision\x18\x03 \x01(\x04\x12\x30\n\x0c\x65valuated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"\xfc\x02\n\x15ListRecordingsRequest\x12.\n\x07subject\x18\x01 \x01(\x0b\x32\x1d.authz_service.api.v1.Subject\x12,\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x1c.authz_service.api.v1.Action\x12\x11\n\ttenant_id\x18\x03 \x01(\t\x12\x34\n\x07\x63ontext\x18\x04 \x01(\x0b\x32#.authz_service.api.v1.AccessContext\x12\x12\n\npatient_id\x18\x05 \x01(\t\x12\x30\n\x0c\x63reated_from\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ncreated_to\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x08 \x01(\x05\x12\x12\n\npage_token\x18\t \x01(\t\x12\x1f\n\x17\x61t_least_facts_revision\x18\n \x01(\x04\"\x80\x01\n\x0fListedRecording\x12\x14\n\x0crecording_id\x18\x01 \x01(\t\x12\x12\n\npatient_id\x18\x02 \x01(\t\x12.\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x04 \x01(\t\"\xce\x02\n\x16ListRecordingsResponse\x12\x39\n\nrecordings\x18\x01 \x03(\x0b\x32%.authz_service.api.v1.ListedRecording\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x03 \x01(\t\x12\x17\n\x0fpolicy_revision\x18\x04 \x01(\t\x12\x16\n\x0e\x66\x61\x63ts_revision\x18\x05 \x01(\x04\x12\x30\n\x0c\x65valuated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nsubject_id\x18\x07 \x01(\t\x12,\n\x06\x61\x63tion\x18\x08 \x01(\x0e\x32\x1c.authz_service.api.v1.Action\x12\x12\n\npatient_id\x18\t \x01(\t\x12\x12\n\nrequest_id\x18\n \x01(\t*\xa4\x01\n\x0e\x42\x61tchSemantics\x12\x1f\n\x1b\x42\x41TCH_SEMANTICS_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x42\x41TCH_SEMANTICS_EXECUTE_ALL\x10\x01\x12&\n\"BATCH_SEMANTICS_DENY_ON_FIRST_DENY\x10\x02\x12(\n$BATCH_SEMANTICS_ALLOW_ON_FIRST_ALLOW\x10\x03\x32\xdc\x02\n\x16RecordingAccessService\x12\x62\n\x0b\x43heckAccess\x12(.authz_service.api.v1.CheckAccessRequest\x1a).authz_service.api.v1.CheckAccessResponse\x12q\n\x10\x42\x61tchCheckAccess\x12-.authz_service.api.v1.BatchCheckAccessRequest\x1a..authz_service.api.v1.BatchCheckAccessResponse\x12k\n\x0eListRecordings\x12+.authz_service.api.v1.ListRecordingsRequest\x1a,.authz_service.api.v1.ListRecordingsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+authz_service/api/v1/recording_access.proto\x12\x14\x61uthz_service.api.v1\x1a#authz_service/api/v1/entities.proto\x1a%authz_service/api/v1/vocabulary.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x15\n\x07Subject\x12\n\n\x02id\x18\x01 \x01(\t\"\xc8\x01\n\rAccessContext\x12:\n\x0epurpose_of_use\x18\x01 \x01(\x0e\x32\".authz_service.api.v1.PurposeOfUse\x12\x32\n\tassurance\x18\x02 \x01(\x0e\x32\x1f.authz_service.api.v1.Assurance\x12\x34\n\x10\x61uthenticated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tmatter_id\x18\x04 \x01(\t\"\xf2\x01\n\x12\x43heckAccessRequest\x12.\n\x07subject\x18\x01 \x01(\x0b\x32\x1d.authz_service.api.v1.Subject\x12\x14\n\x0crecording_id\x18\x02 \x01(\t\x12,\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32\x1c.authz_service.api.v1.Action\x12\x11\n\ttenant_id\x18\x04 \x01(\t\x12\x34\n\x07\x63ontext\x18\x05 \x01(\x0b\x32#.authz_service.api.v1.AccessContext\x12\x1f\n\x17\x61t_least_facts_revision\x18\x06 \x01(\x04\"\x91\x01\n\nObligation\x12\n\n\x02id\x18\x01 \x01(\t\x12\x44\n\nparameters\x18\x02 \x03(\x0b\x32\x30.authz_service.api.v1.Obligation.ParametersEntry\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8c\x03\n\x13\x43heckAccessResponse\x12,\n\x06\x65\x66\x66\x65\x63t\x18\x01 \x01(\x0e\x32\x1c.authz_service.api.v1.Effect\x12,\n\x06reason\x18\x02 \x01(\x0e\x32\x1c.authz_service.api.v1.Reason\x12\x35\n\x0bobligations\x18\x03 \x03(\x0b\x32 .authz_service.api.v1.Obligation\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x04 \x01(\t\x12\x17\n\x0fpolicy_revision\x18\x05 \x01(\t\x12\x16\n\x0e\x66\x61\x63ts_revision\x18\x06 \x01(\x04\x12\x30\n\x0c\x65valuated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nsubject_id\x18\x08 \x01(\t\x12\x14\n\x0crecording_id\x18\t \x01(\t\x12,\n\x06\x61\x63tion\x18\n \x01(\x0e\x32\x1c.authz_service.api.v1.Action\x12\x12\n\nrequest_id\x18\x0b \x01(\t\"\xc8\x01\n\x17\x42\x61tchCheckAccessRequest\x12\x38\n\x06\x63hecks\x18\x01 \x03(\x0b\x32(.authz_service.api.v1.CheckAccessRequest\x12:\n\x08\x64\x65\x66\x61ults\x18\x02 \x01(\x0b\x32(.authz_service.api.v1.CheckAccessRequest\x12\x37\n\tsemantics\x18\x03 \x01(\x0e\x32$.authz_service.api.v1.BatchSemantics\"f\n\x16\x42\x61tchCheckAccessResult\x12\x11\n\tevaluated\x18\x01 \x01(\x08\x12\x39\n\x06\x61nswer\x18\x02 \x01(\x0b\x32).authz_service.api.v1.CheckAccessResponse\"\xd0\x01\n\x18\x42\x61tchCheckAccessResponse\x12=\n\x07results\x18\x01 \x03(\x0b\x32,.authz_service.api.v1.BatchCheckAccessResult\x12\x17\n\x0fpolicy_revision\x18\x02 \x01(\t\x12\x16\n\x0e\x66\x61\x63ts_revision\x18\x03 \x01(\x04\x12\x30\n\x0c\x65valuated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"\xfc\x02\n\x15ListRecordingsRequest\x12.\n\x07subject\x18\x01 \x01(\x0b\x32\x1d.authz_service.api.v1.Subject\x12,\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x1c.authz_service.api.v1.Action\x12\x11\n\ttenant_id\x18\x03 \x01(\t\x12\x34\n\x07\x63ontext\x18\x04 \x01(\x0b\x32#.authz_service.api.v1.AccessContext\x12\x12\n\npatient_id\x18\x05 \x01(\t\x12\x30\n\x0c\x63reated_from\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ncreated_to\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x08 \x01(\x05\x12\x12\n\npage_token\x18\t \x01(\t\x12\x1f\n\x17\x61t_least_facts_revision\x18\n \x01(\x04\"\x80\x01\n\x0fListedRecording\x12\x14\n\x0crecording_id\x18\x01 \x01(\t\x12\x12\n\npatient_id\x18\x02 \x01(\t\x12.\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x04 \x01(\t\"\xce\x02\n\x16ListRecordingsResponse\x12\x39\n\nrecordings\x18\x01 \x03(\x0b\x32%.authz_service.api.v1.ListedRecording\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x03 \x01(\t\x12\x17\n\x0fpolicy_revision\x18\x04 \x01(\t\x12\x16\n\x0e\x66\x61\x63ts_revision\x18\x05 \x01(\x04\x12\x30\n\x0c\x65valuated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nsubject_id\x18\x07 \x01(\t\x12,\n\x06\x61\x63tion\x18\x08 \x01(\x0e\x32\x1c.authz_service.api.v1.Action\x12\x12\n\npatient_id\x18\t \x01(\t\x12\x12\n\nrequest_id\x18\n \x01(\t\"\xea\x01\n\x13ListSubjectsRequest\x12\x14\n\x0crecording_id\x18\x01 \x01(\t\x12,\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x1c.authz_service.api.v1.Action\x12\x11\n\ttenant_id\x18\x03 \x01(\t\x12\x34\n\x07\x63ontext\x18\x04 \x01(\x0b\x32#.authz_service.api.v1.AccessContext\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\x12\x1f\n\x17\x61t_least_facts_revision\x18\x07 \x01(\x04\"D\n\rListedSubject\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12\x11\n\trelations\x18\x03 \x03(\t\"\xb6\x02\n\x14ListSubjectsResponse\x12\x35\n\x08subjects\x18\x01 \x03(\x0b\x32#.authz_service.api.v1.ListedSubject\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x03 \x01(\t\x12\x17\n\x0fpolicy_revision\x18\x04 \x01(\t\x12\x16\n\x0e\x66\x61\x63ts_revision\x18\x05 \x01(\x04\x12\x30\n\x0c\x65valuated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0crecording_id\x18\x07 \x01(\t\x12,\n\x06\x61\x63tion\x18\x08 \x01(\x0e\x32\x1c.authz_service.api.v1.Action\x12\x12\n\nrequest_id\x18\t \x01(\t\"z\n\x14\x45xplainAccessRequest\x12\x37\n\x05\x63heck\x18\x01 \x01(\x0b\x32(.authz_service.api.v1.CheckAccessRequest\x12)\n\x05\x61s_of\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9a\x01\n\rExplainedFact\x12\x36\n\treference\x18\x01 \x01(\x0b\x32#.authz_service.api.v1.FactReference\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12\x0e\n\x06source\x18\x03 \x01(\t\x12/\n\x0bobserved_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Y\n\x11\x45xplainedRelation\x12\x10\n\x08relation\x18\x01 \x01(\t\x12\x32\n\x05\x66\x61\x63ts\x18\x02 \x03(\x0b\x32#.authz_service.api.v1.ExplainedFact\"k\n\rExplainedRule\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12,\n\x06\x65\x66\x66\x65\x63t\x18\x02 \x01(\x0e\x32\x1c.authz_service.api.v1.Effect\x12\x0f\n\x07matched\x18\x03 \x01(\x08\x12\r\n\x05unmet\x18\x04 \x03(\t\"\x8c\x01\n\x12\x45xplainedSituation\x12\r\n\x05roles\x18\x01 \x03(\t\x12\x17\n\x0f\x65\x66\x66\x65\x63tive_roles\x18\x02 \x03(\t\x12:\n\trelations\x18\x03 \x03(\x0b\x32\'.authz_service.api.v1.ExplainedRelation\x12\x12\n\nconditions\x18\x04 \x03(\t\"\x8c\x01\n\rNearestChange\x12\x13\n\x0b\x64\x65scription\x18\x01 \x01(\t\x12\x32\n\x0creason_after\x18\x02 \x01(\x0e\x32\x1c.authz_service.api.v1.Reason\x12\x32\n\x05\x66\x61\x63ts\x18\x03 \x03(\x0b\x32#.authz_service.api.v1.ExplainedFact\"\x98\x03\n\x15\x45xplainAccessResponse\x12\x39\n\x06\x61nswer\x18\x01 \x01(\x0b\x32).authz_service.api.v1.CheckAccessResponse\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12\x12\n\npatient_id\x18\x03 \x01(\t\x12\x15\n\rdisagreements\x18\x04 \x03(\t\x12;\n\tsituation\x18\x05 \x01(\x0b\x32(.authz_service.api.v1.ExplainedSituation\x12\x32\n\x05rules\x18\x06 \x03(\x0b\x32#.authz_service.api.v1.ExplainedRule\x12;\n\x0enearest_change\x18\x07 \x01(\x0b\x32#.authz_service.api.v1.NearestChange\x12)\n\x05\x61s_of\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x05\x66\x61\x63ts\x18\t \x03(\x0b\x32#.authz_service.api.v1.ExplainedFact*\xa4\x01\n\x0e\x42\x61tchSemantics\x12\x1f\n\x1b\x42\x41TCH_SEMANTICS_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x42\x41TCH_SEMANTICS_EXECUTE_ALL\x10\x01\x12&\n\"BATCH_SEMANTICS_DENY_ON_FIRST_DENY\x10\x02\x12(\n$BATCH_SEMANTICS_ALLOW_ON_FIRST_ALLOW\x10\x03\x32\xad\x04\n\x16RecordingAccessService\x12\x62\n\x0b\x43heckAccess\x12(.authz_service.api.v1.CheckAccessRequest\x1a).authz_service.api.v1.CheckAccessResponse\x12q\n\x10\x42\x61tchCheckAccess\x12-.authz_service.api.v1.BatchCheckAccessRequest\x1a..authz_service.api.v1.BatchCheckAccessResponse\x12k\n\x0eListRecordings\x12+.authz_service.api.v1.ListRecordingsRequest\x1a,.authz_service.api.v1.ListRecordingsResponse\x12\x65\n\x0cListSubjects\x12).authz_service.api.v1.ListSubjectsRequest\x1a*.authz_service.api.v1.ListSubjectsResponse\x12h\n\rExplainAccess\x12*.authz_service.api.v1.ExplainAccessRequest\x1a+.authz_service.api.v1.ExplainAccessResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,32 +36,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_OBLIGATION_PARAMETERSENTRY']._loaded_options = None
   _globals['_OBLIGATION_PARAMETERSENTRY']._serialized_options = b'8\001'
-  _globals['_BATCHSEMANTICS']._serialized_start=2529
-  _globals['_BATCHSEMANTICS']._serialized_end=2693
-  _globals['_SUBJECT']._serialized_start=141
-  _globals['_SUBJECT']._serialized_end=162
-  _globals['_ACCESSCONTEXT']._serialized_start=165
-  _globals['_ACCESSCONTEXT']._serialized_end=365
-  _globals['_CHECKACCESSREQUEST']._serialized_start=368
-  _globals['_CHECKACCESSREQUEST']._serialized_end=610
-  _globals['_OBLIGATION']._serialized_start=613
-  _globals['_OBLIGATION']._serialized_end=758
-  _globals['_OBLIGATION_PARAMETERSENTRY']._serialized_start=709
-  _globals['_OBLIGATION_PARAMETERSENTRY']._serialized_end=758
-  _globals['_CHECKACCESSRESPONSE']._serialized_start=761
-  _globals['_CHECKACCESSRESPONSE']._serialized_end=1157
-  _globals['_BATCHCHECKACCESSREQUEST']._serialized_start=1160
-  _globals['_BATCHCHECKACCESSREQUEST']._serialized_end=1360
-  _globals['_BATCHCHECKACCESSRESULT']._serialized_start=1362
-  _globals['_BATCHCHECKACCESSRESULT']._serialized_end=1464
-  _globals['_BATCHCHECKACCESSRESPONSE']._serialized_start=1467
-  _globals['_BATCHCHECKACCESSRESPONSE']._serialized_end=1675
-  _globals['_LISTRECORDINGSREQUEST']._serialized_start=1678
-  _globals['_LISTRECORDINGSREQUEST']._serialized_end=2058
-  _globals['_LISTEDRECORDING']._serialized_start=2061
-  _globals['_LISTEDRECORDING']._serialized_end=2189
-  _globals['_LISTRECORDINGSRESPONSE']._serialized_start=2192
-  _globals['_LISTRECORDINGSRESPONSE']._serialized_end=2526
-  _globals['_RECORDINGACCESSSERVICE']._serialized_start=2696
-  _globals['_RECORDINGACCESSSERVICE']._serialized_end=3044
+  _globals['_BATCHSEMANTICS']._serialized_start=4364
+  _globals['_BATCHSEMANTICS']._serialized_end=4528
+  _globals['_SUBJECT']._serialized_start=178
+  _globals['_SUBJECT']._serialized_end=199
+  _globals['_ACCESSCONTEXT']._serialized_start=202
+  _globals['_ACCESSCONTEXT']._serialized_end=402
+  _globals['_CHECKACCESSREQUEST']._serialized_start=405
+  _globals['_CHECKACCESSREQUEST']._serialized_end=647
+  _globals['_OBLIGATION']._serialized_start=650
+  _globals['_OBLIGATION']._serialized_end=795
+  _globals['_OBLIGATION_PARAMETERSENTRY']._serialized_start=746
+  _globals['_OBLIGATION_PARAMETERSENTRY']._serialized_end=795
+  _globals['_CHECKACCESSRESPONSE']._serialized_start=798
+  _globals['_CHECKACCESSRESPONSE']._serialized_end=1194
+  _globals['_BATCHCHECKACCESSREQUEST']._serialized_start=1197
+  _globals['_BATCHCHECKACCESSREQUEST']._serialized_end=1397
+  _globals['_BATCHCHECKACCESSRESULT']._serialized_start=1399
+  _globals['_BATCHCHECKACCESSRESULT']._serialized_end=1501
+  _globals['_BATCHCHECKACCESSRESPONSE']._serialized_start=1504
+  _globals['_BATCHCHECKACCESSRESPONSE']._serialized_end=1712
+  _globals['_LISTRECORDINGSREQUEST']._serialized_start=1715
+  _globals['_LISTRECORDINGSREQUEST']._serialized_end=2095
+  _globals['_LISTEDRECORDING']._serialized_start=2098
+  _globals['_LISTEDRECORDING']._serialized_end=2226
+  _globals['_LISTRECORDINGSRESPONSE']._serialized_start=2229
+  _globals['_LISTRECORDINGSRESPONSE']._serialized_end=2563
+  _globals['_LISTSUBJECTSREQUEST']._serialized_start=2566
+  _globals['_LISTSUBJECTSREQUEST']._serialized_end=2800
+  _globals['_LISTEDSUBJECT']._serialized_start=2802
+  _globals['_LISTEDSUBJECT']._serialized_end=2870
+  _globals['_LISTSUBJECTSRESPONSE']._serialized_start=2873
+  _globals['_LISTSUBJECTSRESPONSE']._serialized_end=3183
+  _globals['_EXPLAINACCESSREQUEST']._serialized_start=3185
+  _globals['_EXPLAINACCESSREQUEST']._serialized_end=3307
+  _globals['_EXPLAINEDFACT']._serialized_start=3310
+  _globals['_EXPLAINEDFACT']._serialized_end=3464
+  _globals['_EXPLAINEDRELATION']._serialized_start=3466
+  _globals['_EXPLAINEDRELATION']._serialized_end=3555
+  _globals['_EXPLAINEDRULE']._serialized_start=3557
+  _globals['_EXPLAINEDRULE']._serialized_end=3664
+  _globals['_EXPLAINEDSITUATION']._serialized_start=3667
+  _globals['_EXPLAINEDSITUATION']._serialized_end=3807
+  _globals['_NEARESTCHANGE']._serialized_start=3810
+  _globals['_NEARESTCHANGE']._serialized_end=3950
+  _globals['_EXPLAINACCESSRESPONSE']._serialized_start=3953
+  _globals['_EXPLAINACCESSRESPONSE']._serialized_end=4361
+  _globals['_RECORDINGACCESSSERVICE']._serialized_start=4531
+  _globals['_RECORDINGACCESSSERVICE']._serialized_end=5088
 # @@protoc_insertion_point(module_scope)

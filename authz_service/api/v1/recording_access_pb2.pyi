@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from authz_service.api.v1 import entities_pb2 as _entities_pb2
 from authz_service.api.v1 import vocabulary_pb2 as _vocabulary_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
@@ -540,3 +541,417 @@ class ListRecordingsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListRecordingsResponse: _TypeAlias = ListRecordingsResponse  # noqa: Y015
+
+@_typing.final
+class ListSubjectsRequest(_message.Message):
+    """A question for everybody who may."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDING_ID_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    AT_LEAST_FACTS_REVISION_FIELD_NUMBER: _builtins.int
+    recording_id: _builtins.str
+    """Which recording. An id, required."""
+    action: _vocabulary_pb2.Action.ValueType
+    """What each must be permitted for. Required."""
+    tenant_id: _builtins.str
+    """The tenant that the caller acts for. An id; required of callers that are bound to tenants."""
+    page_size: _builtins.int
+    """Most subjects on a page, 1 to 500; 50 where it is 0."""
+    page_token: _builtins.str
+    """Where to go on: `next_page_token` of an answer to the same question."""
+    at_least_facts_revision: _builtins.int
+    """The answer rests on the registry at this facts revision or a later one. 0 asks for nothing."""
+    @_builtins.property
+    def context(self) -> Global___AccessContext:
+        """The circumstances in which each of them would ask. Required, for its purpose of use."""
+
+    def __init__(
+        self,
+        *,
+        recording_id: _builtins.str = ...,
+        action: _vocabulary_pb2.Action.ValueType = ...,
+        tenant_id: _builtins.str = ...,
+        context: Global___AccessContext | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        at_least_facts_revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "at_least_facts_revision", b"at_least_facts_revision", "context", b"context", "page_size", b"page_size", "page_token", b"page_token", "recording_id", b"recording_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSubjectsRequest: _TypeAlias = ListSubjectsRequest  # noqa: Y015
+
+@_typing.final
+class ListedSubject(_message.Message):
+    """Somebody who may."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_ID_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    RELATIONS_FIELD_NUMBER: _builtins.int
+    subject_id: _builtins.str
+    """Who."""
+    rule: _builtins.str
+    """By which rule."""
+    @_builtins.property
+    def relations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What they are to the recording, in the policy's words, as in `owner`."""
+
+    def __init__(
+        self,
+        *,
+        subject_id: _builtins.str = ...,
+        rule: _builtins.str = ...,
+        relations: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["relations", b"relations", "rule", b"rule", "subject_id", b"subject_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListedSubject: _TypeAlias = ListedSubject  # noqa: Y015
+
+@_typing.final
+class ListSubjectsResponse(_message.Message):
+    """One page of subjects, with the question again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    POLICY_REVISION_FIELD_NUMBER: _builtins.int
+    FACTS_REVISION_FIELD_NUMBER: _builtins.int
+    EVALUATED_AT_FIELD_NUMBER: _builtins.int
+    RECORDING_ID_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Where to go on; empty on the last page."""
+    decision_id: _builtins.str
+    """The id (UUIDv7) under which the page is recorded as EXPLAINED."""
+    policy_revision: _builtins.str
+    """The policy that judged: SHA-256 of its bundle, in hex."""
+    facts_revision: _builtins.int
+    """The state of the registry on which the page rests."""
+    recording_id: _builtins.str
+    """Echo of the question: the recording."""
+    action: _vocabulary_pb2.Action.ValueType
+    """Echo of the question: the action."""
+    request_id: _builtins.str
+    """The call's request id: the caller's `x-request-id`, or one made for it."""
+    @_builtins.property
+    def subjects(self) -> _containers.RepeatedCompositeFieldContainer[Global___ListedSubject]:
+        """Those who may, by id, at most as many as asked for; fewer only on the last page."""
+
+    @_builtins.property
+    def evaluated_at(self) -> _timestamp_pb2.Timestamp:
+        """The instant at which the page was judged."""
+
+    def __init__(
+        self,
+        *,
+        subjects: _abc.Iterable[Global___ListedSubject] | None = ...,
+        next_page_token: _builtins.str = ...,
+        decision_id: _builtins.str = ...,
+        policy_revision: _builtins.str = ...,
+        facts_revision: _builtins.int = ...,
+        evaluated_at: _timestamp_pb2.Timestamp | None = ...,
+        recording_id: _builtins.str = ...,
+        action: _vocabulary_pb2.Action.ValueType = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["evaluated_at", b"evaluated_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "decision_id", b"decision_id", "evaluated_at", b"evaluated_at", "facts_revision", b"facts_revision", "next_page_token", b"next_page_token", "policy_revision", b"policy_revision", "recording_id", b"recording_id", "request_id", b"request_id", "subjects", b"subjects"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSubjectsResponse: _TypeAlias = ListSubjectsResponse  # noqa: Y015
+
+@_typing.final
+class ExplainAccessRequest(_message.Message):
+    """A question whose answer is to be explained."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECK_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def check(self) -> Global___CheckAccessRequest:
+        """The question."""
+
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """Judge it at this instant, by what was known then, under the policy in force now. Not after now."""
+
+    def __init__(
+        self,
+        *,
+        check: Global___CheckAccessRequest | None = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "check", b"check"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "check", b"check"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainAccessRequest: _TypeAlias = ExplainAccessRequest  # noqa: Y015
+
+@_typing.final
+class ExplainedFact(_message.Message):
+    """A fact that an explanation rests on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    OBSERVED_AT_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """The registry's revision that wrote it."""
+    source: _builtins.str
+    """The system that says so."""
+    @_builtins.property
+    def reference(self) -> _entities_pb2.FactReference:
+        """Which."""
+
+    @_builtins.property
+    def observed_at(self) -> _timestamp_pb2.Timestamp:
+        """When that system saw it."""
+
+    def __init__(
+        self,
+        *,
+        reference: _entities_pb2.FactReference | None = ...,
+        revision: _builtins.int = ...,
+        source: _builtins.str = ...,
+        observed_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["observed_at", b"observed_at", "reference", b"reference"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["observed_at", b"observed_at", "reference", b"reference", "revision", b"revision", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainedFact: _TypeAlias = ExplainedFact  # noqa: Y015
+
+@_typing.final
+class ExplainedRelation(_message.Message):
+    """What the subject is to the recording, and by which facts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELATION_FIELD_NUMBER: _builtins.int
+    FACTS_FIELD_NUMBER: _builtins.int
+    relation: _builtins.str
+    """In the policy's words, as in `guardian`."""
+    @_builtins.property
+    def facts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExplainedFact]:
+        """The facts that gave it."""
+
+    def __init__(
+        self,
+        *,
+        relation: _builtins.str = ...,
+        facts: _abc.Iterable[Global___ExplainedFact] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "relation", b"relation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainedRelation: _TypeAlias = ExplainedRelation  # noqa: Y015
+
+@_typing.final
+class ExplainedRule(_message.Message):
+    """One rule of the policy, held against the situation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_FIELD_NUMBER: _builtins.int
+    EFFECT_FIELD_NUMBER: _builtins.int
+    MATCHED_FIELD_NUMBER: _builtins.int
+    UNMET_FIELD_NUMBER: _builtins.int
+    rule: _builtins.str
+    """Its id."""
+    effect: _vocabulary_pb2.Effect.ValueType
+    """What it says where it matches."""
+    matched: _builtins.bool
+    """Whether it matches."""
+    @_builtins.property
+    def unmet(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What of it does not hold, in the policy's words, as in `relation guardian` or `not mfa`; none
+        where it matches.
+        """
+
+    def __init__(
+        self,
+        *,
+        rule: _builtins.str = ...,
+        effect: _vocabulary_pb2.Effect.ValueType = ...,
+        matched: _builtins.bool = ...,
+        unmet: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effect", b"effect", "matched", b"matched", "rule", b"rule", "unmet", b"unmet"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainedRule: _TypeAlias = ExplainedRule  # noqa: Y015
+
+@_typing.final
+class ExplainedSituation(_message.Message):
+    """All that the policy saw."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLES_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_ROLES_FIELD_NUMBER: _builtins.int
+    RELATIONS_FIELD_NUMBER: _builtins.int
+    CONDITIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The subject's own roles that were valid."""
+
+    @_builtins.property
+    def effective_roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Those with the roles that they inherit."""
+
+    @_builtins.property
+    def relations(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExplainedRelation]:
+        """What the subject is to the recording."""
+
+    @_builtins.property
+    def conditions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The conditions that hold, in the policy's words, as in `mfa`."""
+
+    def __init__(
+        self,
+        *,
+        roles: _abc.Iterable[_builtins.str] | None = ...,
+        effective_roles: _abc.Iterable[_builtins.str] | None = ...,
+        relations: _abc.Iterable[Global___ExplainedRelation] | None = ...,
+        conditions: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "effective_roles", b"effective_roles", "relations", b"relations", "roles", b"roles"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainedSituation: _TypeAlias = ExplainedSituation  # noqa: Y015
+
+@_typing.final
+class NearestChange(_message.Message):
+    """One change that would turn the answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    REASON_AFTER_FIELD_NUMBER: _builtins.int
+    FACTS_FIELD_NUMBER: _builtins.int
+    description: _builtins.str
+    """What would have to change, in words."""
+    reason_after: _vocabulary_pb2.Reason.ValueType
+    """The reason that the answer would have after it."""
+    @_builtins.property
+    def facts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExplainedFact]:
+        """The facts that it would change; none where it is not of facts."""
+
+    def __init__(
+        self,
+        *,
+        description: _builtins.str = ...,
+        reason_after: _vocabulary_pb2.Reason.ValueType = ...,
+        facts: _abc.Iterable[Global___ExplainedFact] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "facts", b"facts", "reason_after", b"reason_after"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NearestChange: _TypeAlias = NearestChange  # noqa: Y015
+
+@_typing.final
+class ExplainAccessResponse(_message.Message):
+    """An answer, and how it came about."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANSWER_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    PATIENT_ID_FIELD_NUMBER: _builtins.int
+    DISAGREEMENTS_FIELD_NUMBER: _builtins.int
+    SITUATION_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    NEAREST_CHANGE_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    FACTS_FIELD_NUMBER: _builtins.int
+    rule: _builtins.str
+    """The rule that decided, where one did."""
+    patient_id: _builtins.str
+    """The patient, where all facts agree on one."""
+    @_builtins.property
+    def answer(self) -> Global___CheckAccessResponse:
+        """The answer, recorded as EXPLAINED and good for nothing but reading."""
+
+    @_builtins.property
+    def disagreements(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What disagrees or is missing about whose recording it is, in words without personal data."""
+
+    @_builtins.property
+    def situation(self) -> Global___ExplainedSituation:
+        """What the policy saw; absent where something that binds every policy came before it."""
+
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExplainedRule]:
+        """Every rule of the policy, in its order; none where no policy was asked."""
+
+    @_builtins.property
+    def nearest_change(self) -> Global___NearestChange:
+        """The nearest single change that would turn the answer; absent where no single one does."""
+
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """The instant that was asked for; absent where it was now."""
+
+    @_builtins.property
+    def facts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExplainedFact]:
+        """The facts that were looked at: of the subject, the recording and the patient."""
+
+    def __init__(
+        self,
+        *,
+        answer: Global___CheckAccessResponse | None = ...,
+        rule: _builtins.str = ...,
+        patient_id: _builtins.str = ...,
+        disagreements: _abc.Iterable[_builtins.str] | None = ...,
+        situation: Global___ExplainedSituation | None = ...,
+        rules: _abc.Iterable[Global___ExplainedRule] | None = ...,
+        nearest_change: Global___NearestChange | None = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
+        facts: _abc.Iterable[Global___ExplainedFact] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "as_of", b"as_of", "nearest_change", b"nearest_change", "situation", b"situation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "as_of", b"as_of", "disagreements", b"disagreements", "facts", b"facts", "nearest_change", b"nearest_change", "patient_id", b"patient_id", "rule", b"rule", "rules", b"rules", "situation", b"situation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainAccessResponse: _TypeAlias = ExplainAccessResponse  # noqa: Y015

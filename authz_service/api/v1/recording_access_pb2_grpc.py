@@ -53,6 +53,16 @@ class RecordingAccessServiceStub:
                 request_serializer=authz__service_dot_api_dot_v1_dot_recording__access__pb2.ListRecordingsRequest.SerializeToString,
                 response_deserializer=authz__service_dot_api_dot_v1_dot_recording__access__pb2.ListRecordingsResponse.FromString,
                 _registered_method=True)
+        self.ListSubjects = channel.unary_unary(
+                '/authz_service.api.v1.RecordingAccessService/ListSubjects',
+                request_serializer=authz__service_dot_api_dot_v1_dot_recording__access__pb2.ListSubjectsRequest.SerializeToString,
+                response_deserializer=authz__service_dot_api_dot_v1_dot_recording__access__pb2.ListSubjectsResponse.FromString,
+                _registered_method=True)
+        self.ExplainAccess = channel.unary_unary(
+                '/authz_service.api.v1.RecordingAccessService/ExplainAccess',
+                request_serializer=authz__service_dot_api_dot_v1_dot_recording__access__pb2.ExplainAccessRequest.SerializeToString,
+                response_deserializer=authz__service_dot_api_dot_v1_dot_recording__access__pb2.ExplainAccessResponse.FromString,
+                _registered_method=True)
 
 
 class RecordingAccessServiceServicer:
@@ -84,6 +94,21 @@ class RecordingAccessServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSubjects(self, request, context):
+        """Who may do this with this recording, in these circumstances? By which rule and relation. For
+        callers that may explain.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainAccess(self, request, context):
+        """Why is the answer what it is, now or at an earlier instant? For callers that may explain.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RecordingAccessServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -101,6 +126,16 @@ def add_RecordingAccessServiceServicer_to_server(servicer, server):
                     servicer.ListRecordings,
                     request_deserializer=authz__service_dot_api_dot_v1_dot_recording__access__pb2.ListRecordingsRequest.FromString,
                     response_serializer=authz__service_dot_api_dot_v1_dot_recording__access__pb2.ListRecordingsResponse.SerializeToString,
+            ),
+            'ListSubjects': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSubjects,
+                    request_deserializer=authz__service_dot_api_dot_v1_dot_recording__access__pb2.ListSubjectsRequest.FromString,
+                    response_serializer=authz__service_dot_api_dot_v1_dot_recording__access__pb2.ListSubjectsResponse.SerializeToString,
+            ),
+            'ExplainAccess': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainAccess,
+                    request_deserializer=authz__service_dot_api_dot_v1_dot_recording__access__pb2.ExplainAccessRequest.FromString,
+                    response_serializer=authz__service_dot_api_dot_v1_dot_recording__access__pb2.ExplainAccessResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -188,6 +223,60 @@ class RecordingAccessService:
             '/authz_service.api.v1.RecordingAccessService/ListRecordings',
             authz__service_dot_api_dot_v1_dot_recording__access__pb2.ListRecordingsRequest.SerializeToString,
             authz__service_dot_api_dot_v1_dot_recording__access__pb2.ListRecordingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSubjects(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authz_service.api.v1.RecordingAccessService/ListSubjects',
+            authz__service_dot_api_dot_v1_dot_recording__access__pb2.ListSubjectsRequest.SerializeToString,
+            authz__service_dot_api_dot_v1_dot_recording__access__pb2.ListSubjectsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainAccess(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/authz_service.api.v1.RecordingAccessService/ExplainAccess',
+            authz__service_dot_api_dot_v1_dot_recording__access__pb2.ExplainAccessRequest.SerializeToString,
+            authz__service_dot_api_dot_v1_dot_recording__access__pb2.ExplainAccessResponse.FromString,
             options,
             channel_credentials,
             insecure,

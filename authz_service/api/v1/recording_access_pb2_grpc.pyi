@@ -45,6 +45,12 @@ class RecordingAccessServiceStub:
     """Which recordings may the subject see, newest first? The only way to build a list: it holds
     exactly what CheckAccess would allow one by one.
     """
+    ListSubjects: _grpc.UnaryUnaryMultiCallable[_recording_access_pb2.ListSubjectsRequest, _recording_access_pb2.ListSubjectsResponse]
+    """Who may do this with this recording, in these circumstances? By which rule and relation. For
+    callers that may explain.
+    """
+    ExplainAccess: _grpc.UnaryUnaryMultiCallable[_recording_access_pb2.ExplainAccessRequest, _recording_access_pb2.ExplainAccessResponse]
+    """Why is the answer what it is, now or at an earlier instant? For callers that may explain."""
 
 @_typing.type_check_only
 class RecordingAccessServiceAsyncStub(RecordingAccessServiceStub):
@@ -63,6 +69,12 @@ class RecordingAccessServiceAsyncStub(RecordingAccessServiceStub):
     """Which recordings may the subject see, newest first? The only way to build a list: it holds
     exactly what CheckAccess would allow one by one.
     """
+    ListSubjects: _aio.UnaryUnaryMultiCallable[_recording_access_pb2.ListSubjectsRequest, _recording_access_pb2.ListSubjectsResponse]  # type: ignore[assignment]
+    """Who may do this with this recording, in these circumstances? By which rule and relation. For
+    callers that may explain.
+    """
+    ExplainAccess: _aio.UnaryUnaryMultiCallable[_recording_access_pb2.ExplainAccessRequest, _recording_access_pb2.ExplainAccessResponse]  # type: ignore[assignment]
+    """Why is the answer what it is, now or at an earlier instant? For callers that may explain."""
 
 class RecordingAccessServiceServicer(metaclass=_abc_1.ABCMeta):
     """Answers whether a subject may do something with a recording. For services that enforce it.
@@ -96,5 +108,23 @@ class RecordingAccessServiceServicer(metaclass=_abc_1.ABCMeta):
         """Which recordings may the subject see, newest first? The only way to build a list: it holds
         exactly what CheckAccess would allow one by one.
         """
+
+    @_abc_1.abstractmethod
+    def ListSubjects(
+        self,
+        request: _recording_access_pb2.ListSubjectsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recording_access_pb2.ListSubjectsResponse, _abc.Awaitable[_recording_access_pb2.ListSubjectsResponse]]:
+        """Who may do this with this recording, in these circumstances? By which rule and relation. For
+        callers that may explain.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainAccess(
+        self,
+        request: _recording_access_pb2.ExplainAccessRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recording_access_pb2.ExplainAccessResponse, _abc.Awaitable[_recording_access_pb2.ExplainAccessResponse]]:
+        """Why is the answer what it is, now or at an earlier instant? For callers that may explain."""
 
 def add_RecordingAccessServiceServicer_to_server(servicer: RecordingAccessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -260,6 +260,10 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """A rule would let a patient see another patient's recording without a right to it."""
     REASON_EMERGENCY_LIMIT: _Reason.ValueType  # 37
     """Emergency access is for staff, with two factors, to list, read metadata and view."""
+    REASON_PATIENT_UNKNOWN: _Reason.ValueType  # 38
+    """Emergency access was asked for a patient whom no fact knows."""
+    REASON_REVIEW_OVERDUE: _Reason.ValueType  # 39
+    """The subject has too many emergency accesses that nobody has reviewed."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why the answer is what it is. The first that applies, in the order of judgement, is given."""
@@ -340,4 +344,8 @@ REASON_PATIENT_BOUNDARY: Reason.ValueType  # 36
 """A rule would let a patient see another patient's recording without a right to it."""
 REASON_EMERGENCY_LIMIT: Reason.ValueType  # 37
 """Emergency access is for staff, with two factors, to list, read metadata and view."""
+REASON_PATIENT_UNKNOWN: Reason.ValueType  # 38
+"""Emergency access was asked for a patient whom no fact knows."""
+REASON_REVIEW_OVERDUE: Reason.ValueType  # 39
+"""The subject has too many emergency accesses that nobody has reviewed."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

@@ -22,7 +22,8 @@ NO_SECRETS = {
     "listen", "http_listen", "health_listen", "journal_dir", "policy_dir", "callers_file",
     "tls_cert", "client_ca", "insecure_loopback", "fixed_clock", "facts_staleness_ms",
     "facts_cache_entries", "journal_segment_bytes", "journal_retention_hours", "workers",
-    "reflection", "log_format", "drain_seconds", "denial_step_ms",
+    "reflection", "log_format", "drain_seconds", "denial_step_ms", "facts_history_days",
+    "emergency_minutes",
 }  # fmt: skip
 
 URLS = [

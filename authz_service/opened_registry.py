@@ -1,0 +1,84 @@
+"""The registry as a service has it open: writer, cache, lists and brake, and what they tell."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from authz_service.clocks import SystemClock
+from authz_service.facts.cache import FactsCache
+from authz_service.facts.listing import CandidateLists
+from authz_service.facts.looks import OnUsable
+from authz_service.facts.opening import cache_over, lists_over
+from authz_service.facts.schema_version import migrate
+from authz_service.facts.sql_containments import SqlContainments
+from authz_service.facts.sql_reader import SqlReader
+from authz_service.facts.sql_registry import SqlRegistry
+from authz_service.operations.ports import Clock
+from authz_service.runtime import closed_in_time
+from authz_service.settings import Settings
+from authz_service.telemetry.containments_gauge import watch_containments
+from authz_service.telemetry.gauges import watch_cache
+from authz_service.telemetry.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedRegistry:
+    """The ways into one registry.
+
+    Attributes:
+        registry: For those who write.
+        facts: For checks.
+        candidates: For lists.
+        containments: The brake.
+    """
+
+    registry: SqlRegistry
+    facts: FactsCache
+    candidates: CandidateLists
+    containments: SqlContainments
+
+
+async def open_registry(
+    settings: Settings,
+    clock: Clock,
+    metrics: Metrics,
+    closing: AsyncExitStack,
+    on_usable: OnUsable,
+) -> OpenedRegistry:
+    """Open the registry, made or upgraded where it has to be; *closing* closes it.
+
+    Args:
+        settings: Where it is, and how old facts may be.
+        clock: The service's time.
+        metrics: Shows what the cache holds.
+        closing: Is told what has to be closed.
+        on_usable: Told when the registry becomes usable or unusable.
+
+    Raises:
+        FactsUnavailableError: The registry is silent, locked, gone or of another schema.
+    """
+    url = settings.registry_url
+    await asyncio.to_thread(migrate, url)
+    registry = SqlRegistry(url, clock)
+    closing.push_async_callback(closed_in_time, registry.close)
+    containments = SqlContainments(url, clock, beside=registry.giving_way)
+    closing.push_async_callback(closed_in_time, containments.close)
+    await containments.start()
+    reader = SqlReader(url, SystemClock())
+    closing.push_async_callback(closed_in_time, reader.close)
+    facts = cache_over(
+        reader,
+        staleness_seconds=settings.facts_staleness_ms / 1000,
+        max_entries=settings.facts_cache_entries,
+        metrics=metrics.facts,
+        on_usable=on_usable,
+    )
+    closing.push_async_callback(facts.close)
+    await facts.start()
+    candidates = lists_over(reader, facts)
+    closing.callback(candidates.close)
+    watch_cache(metrics, facts.counts)
+    watch_containments(metrics, lambda: facts.containments.known, clock)
+    return OpenedRegistry(registry, facts, candidates, containments)
