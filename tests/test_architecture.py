@@ -20,7 +20,7 @@ MOST_LINES = {
     "pdp/entity_plain.py": 310,  # every field of every entity, and how it is read
     "cli/serve.py": 300,  # a flag for every setting
     "app.py": 300,  # the composition root: everything that is put together
-    "operations/ports.py": 300,  # every plug on one page
+    "operations/ports.py": 420,  # every plug on one page
     "facts/decoding.py": 260,  # the rows of every entity
 }
 """The modules that may be longer than others, and why."""

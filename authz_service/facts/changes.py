@@ -35,12 +35,14 @@ class Change:
         old: The entity that was stored; None where there was none, or a deleted one.
         new: The entity from now on; None where it is deleted.
         row: What the row says from now on.
+        before: The row that it replaces, a deleted fact's included; None where there is none.
     """
 
     reference: FactReference
     old: Entity | None
     new: Entity | None
     row: Stored
+    before: Stored | None = None
 
     @property
     def kind(self) -> FactKind:

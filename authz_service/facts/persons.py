@@ -18,7 +18,7 @@ _FIRST_WRITTEN_BY: Final = (
     "SELECT w.actor FROM facts_writes w WHERE w.revision = (SELECT min(c.revision)"
     " FROM fact_changes c WHERE c.kind = 'containment' AND c.id = :id AND c.revision > coalesce("
     "(SELECT max(d.revision) FROM fact_changes d"
-    " WHERE d.kind = 'containment' AND d.id = :id AND d.value IS NULL), 0))"
+    " WHERE d.kind = 'containment' AND d.id = :id AND d.value IS NULL AND NOT d.in_place), 0))"
 )
 _LAST_WRITTEN_BY: Final = (
     "SELECT w.actor FROM containments k JOIN facts_writes w ON w.revision = k.revision"

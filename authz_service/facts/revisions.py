@@ -15,8 +15,9 @@ from authz_service.facts.sessions import Query, Row, Session
 from authz_service.pdp.errors import FactsUnavailableError
 
 _BEGIN: Final = (
-    "UPDATE facts_revision SET revision = revision + 1, nonce = :nonce"  # noqa: S608  # a name of ours
-    f" RETURNING revision, (SELECT version_num FROM {VERSION_TABLE})"
+    "UPDATE facts_revision SET revision = revision + 1, nonce = :nonce,"  # noqa: S608  # a name of ours
+    " latest_at = CASE WHEN latest_at > :recorded_at THEN latest_at ELSE :recorded_at END"
+    f" RETURNING revision, latest_at, (SELECT version_num FROM {VERSION_TABLE})"
 )
 STATE: Final = Query(
     f"SELECT revision, nonce, (SELECT version_num FROM {VERSION_TABLE}) FROM facts_revision",  # noqa: S608  # a name of ours
@@ -24,16 +25,21 @@ STATE: Final = Query(
 )
 """The state of the registry, and the version of its schema."""
 _WRITE: Final = (
-    "INSERT INTO facts_writes (revision, nonce, actor, recorded_at, facts)"
-    " VALUES (:revision, :nonce, :actor, :recorded_at, :facts)"
+    "INSERT INTO facts_writes (revision, nonce, actor, recorded_at, facts, latest_at)"
+    " VALUES (:revision, :nonce, :actor, :recorded_at, :facts, :latest_at)"
 )
 _CHANGE: Final = (
     "INSERT INTO fact_changes"
-    " (revision, kind, id, keys, value, source, observed_at, recorded_at)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    " (revision, kind, id, keys, value, source, observed_at, recorded_at, in_place)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 ATTRIBUTION_KIND: Final = "attribution"
 """The kind under which disputes stand among the changes."""
+UNDISPUTED: Final = '{"disputed":false}'
+"""What stands there for a recording whose dispute was resolved."""
+_DISPUTED: Final = '{"disputed":true}'
+FILL_KIND: Final = "registry"
+"""The kind under which stands that facts were written without a change of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +51,14 @@ class Write:
         nonce: Drawn for it.
         actor: Who is answerable for it.
         recorded_at: When it is recorded; microseconds since 1970.
+        latest_at: The latest instant at which it or any write before it was recorded.
     """
 
     revision: int
     nonce: str
     actor: str
     recorded_at: int
+    latest_at: int
 
 
 def begin_write(session: Session, actor: str, recorded_at: int) -> Write:
@@ -60,10 +68,10 @@ def begin_write(session: Session, actor: str, recorded_at: int) -> Write:
         FactsUnavailableError: The schema is of another version.
     """
     nonce = secrets.token_hex(16)
-    row = session.one(_BEGIN, {"nonce": nonce})
-    revision, version = row or (0, None)
+    row = session.one(_BEGIN, {"nonce": nonce, "recorded_at": recorded_at})
+    revision, latest_at, version = row or (0, 0, None)
     check_version(version)
-    return Write(revision, nonce, actor, recorded_at)
+    return Write(revision, nonce, actor, recorded_at, latest_at)
 
 
 def check_version(version: str | None) -> None:
@@ -101,7 +109,10 @@ def checked_state(row: Row | None) -> tuple[int, str]:
 def record_changes(
     session: Session, write: Write, changes: Sequence[tuple[Change, frozenset[Key]]]
 ) -> None:
-    """Record what *write* changed, with the keys that each change touches."""
+    """Record what *write* changed, with the keys that each change touches.
+
+    Values are not repeated; `keep_replaced` puts them there once their rows say something else.
+    """
     session.run_many(
         _CHANGE,
         [
@@ -110,10 +121,11 @@ def record_changes(
                 change.kind.value,
                 change.id,
                 keys_text(keys),
-                change.row.value,
+                None,
                 change.row.source,
                 change.row.observed_at,
                 write.recorded_at,
+                change.row.value is not None,
             )
             for change, keys in changes
         ],
@@ -130,10 +142,11 @@ def record_attributions(session: Session, write: Write, disputed: dict[str, bool
                 ATTRIBUTION_KIND,
                 recording_id,
                 keys_text([Key("recording", recording_id)]),
-                f'{{"disputed":{str(is_disputed).lower()}}}',
+                _DISPUTED if is_disputed else UNDISPUTED,
                 ATTRIBUTION_KIND,
                 write.recorded_at,
                 write.recorded_at,
+                False,
             )
             for recording_id, is_disputed in sorted(disputed.items())
         ],
@@ -143,7 +156,8 @@ def record_attributions(session: Session, write: Write, disputed: dict[str, bool
 def record_everything(session: Session, write: Write, everything: Key) -> None:
     """Record that *write* may have changed anything, without saying what."""
     at = write.recorded_at
-    row = (write.revision, "registry", "fill", keys_text([everything]), None, "fill", at, at)
+    keys = keys_text([everything])
+    row = (write.revision, FILL_KIND, "fill", keys, None, "fill", at, at, False)
     session.run_many(_CHANGE, [row])
 
 
@@ -157,5 +171,6 @@ def record_write(session: Session, write: Write, facts: int) -> None:
             "actor": write.actor,
             "recorded_at": write.recorded_at,
             "facts": facts,
+            "latest_at": write.latest_at,
         },
     )

@@ -159,11 +159,12 @@ facts_revision = Table(
     Column("nonce", Text, nullable=False),
     Column("works_from", Text, nullable=False, server_default="0004"),
     Column("history_from", BigInteger, nullable=False, server_default="0"),
+    Column("latest_at", BigInteger, nullable=False, server_default="0"),
 )
 """One row, the state of the registry; every write changes it first and thereby waits its turn.
 
 ``works_from`` is the schema version of the oldest program that may still read and write here;
-before ``history_from`` nothing is known of what facts said.
+before ``history_from`` nothing is known of what facts said; ``latest_at`` is the last write's.
 """
 
 facts_writes = Table(
@@ -174,9 +175,14 @@ facts_writes = Table(
     _id("actor"),
     Column("recorded_at", BigInteger, nullable=False),
     Column("facts", BigInteger, nullable=False),
-    Index("facts_writes_by_recorded_at", "recorded_at"),
+    Column("latest_at", BigInteger, nullable=False, server_default="0"),
+    Index("facts_writes_by_latest_at", "latest_at", "revision"),
 )
-"""Every write: its nonce, who is answerable, when it was recorded, how many facts it wrote."""
+"""Every write: its nonce, who is answerable, when it was recorded, how many facts it wrote.
+
+``latest_at`` is the latest instant at which it or any write before it was recorded: it never falls,
+whatever the clocks did, so that an index finds the first write that was recorded after an instant.
+"""
 
 fact_changes = Table(
     "fact_changes",
@@ -210,7 +216,8 @@ fact_changes = Table(
 """Every change of a fact, with the cache keys that it touches, old and new.
 
 Where a change is ``in_place`` its value is not repeated: it is that of the fact's own row, which is
-of the same revision. Whatever replaces that row puts its value here first.
+of the same revision. Whatever replaces that row puts its value here first. A deletion has no value
+and is not ``in_place``.
 """
 
 past_mentions = Table(
@@ -220,9 +227,13 @@ past_mentions = Table(
     Column("until_revision", BigInteger, primary_key=True, autoincrement=False),
     _id("kind", primary_key=True),
     _id("id", primary_key=True),
+    Index("past_mentions_by_until_revision", "until_revision"),
     sqlite_with_rowid=False,
 )
-"""Which facts named an id, a person's or a recording's, in a version that a revision replaced."""
+"""Which facts named an id, a person's or a recording's, until a revision put something else there.
+
+Of those that name it still nothing stands here: they are found by their rows.
+"""
 
 fact_notes = Table(
     "fact_notes",

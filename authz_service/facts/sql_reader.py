@@ -35,7 +35,11 @@ _LOOK_POSTGRESQL: Final = (
     " pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean"
     " FROM facts_revision"
 )
-_NONCE_AT: Final = "SELECT nonce FROM facts_writes WHERE revision = :after"
+_NONCE_AT: Final = (
+    "SELECT nonce FROM facts_writes WHERE revision = :after"
+    " AND revision >= (SELECT history_from FROM facts_revision)"
+)
+"""Of states before that the changes are not all there."""
 _CHANGES: Final = (
     "SELECT revision, keys FROM fact_changes WHERE revision > :after"  # noqa: S608  # a number of ours
     f" ORDER BY revision LIMIT {MAX_CHANGES + 1}"

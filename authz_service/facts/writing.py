@@ -14,6 +14,7 @@ from authz_service.facts.disputes import dispute, note_established, owned_by_mov
 from authz_service.facts.links import links_around
 from authz_service.facts.persons import Hand, check_kept, check_persons, require_review
 from authz_service.facts.reach import forget_reach, note_reach
+from authz_service.facts.replaced import keep_replaced
 from authz_service.facts.revisions import (
     Write,
     begin_write,
@@ -143,9 +144,9 @@ def write_facts(
             unchanged.add(reference.id)
         if verdict is Verdict.WRITE:
             row = Stored(value, fact.source, to_microseconds(fact.observed_at), write.revision)
-            change = Change(
-                reference, entity_in(reference.kind, stored.get(reference)), fact.entity, row
-            )
+            before = stored.get(reference)
+            old = entity_in(reference.kind, before)
+            change = Change(reference, old, fact.entity, row, before)
             check_kept(change, name)
             changes.append(change)
     if not leave.may_review:
@@ -188,7 +189,7 @@ def delete_facts(
         before = stored[reference]
         observed_at = max(before.observed_at, write.recorded_at)
         row = Stored(None, before.source, observed_at, write.revision)
-        changes.append(Change(reference, entity, None, row))
+        changes.append(Change(reference, entity, None, row, before))
     if not leave.may_review:
         require_review(changes, dict(zip(references, names, strict=True)))
     return _committed(session, write, changes, Counter({Verdict.WRITE: len(changes)}))
@@ -224,6 +225,7 @@ def _make(session: Session, write: Write, changes: Sequence[Change]) -> frozense
     booked = recordings_of(session, changes)
     note_established(session, changes)
     unsettled = forget_reach(session, changes)
+    keep_replaced(session, changes, write.revision)
     make_changes(session, changes)
     note_reach(session, changes, unsettled)
     after = links_around(session, relinked)

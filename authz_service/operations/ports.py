@@ -63,6 +63,21 @@ class FactsSource(Protocol):
         ...
 
 
+class HistorySource(Protocol):
+    """The registry as it was."""
+
+    async def facts_as_of(self, question: FactsQuestion, as_of: Instant) -> Facts:
+        """Return what *question* rested on at an instant, by what had been recorded by then.
+
+        Who was linked, contained and disputed then, all included. Safe to cancel.
+
+        Raises:
+            HistoryGoneError: The instant lies before the history that is kept.
+            FactsUnavailableError: The registry is silent, locked, gone or of another schema.
+        """
+        ...
+
+
 class CandidateSource(Protocol):
     """Where a list gets the recordings that it has to judge, with the facts to judge them."""
 

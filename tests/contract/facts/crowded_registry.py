@@ -62,7 +62,7 @@ _CROWDS: Final = {
     "consents": f"'n' || i, {_ANYBODY}, '{{}}', {_SAID}",
     "subject_links": "'p' || i, 'family', 'p' || (i + 1)",
     "attributions": "'x' || i, 'p', FALSE, NULL, NULL, NULL, NULL, NULL",
-    "facts_writes": "i + 1, 'nonce' || (i + 1), 'test', 0, 1",
-    "fact_changes": "i + 1, 'subject', 'p' || i, '[]', NULL, 'test', 0, 0",
+    "facts_writes": "i + 1, 'nonce' || (i + 1), 'test', 0, 1, 0",
+    "fact_changes": "i + 1, 'subject', 'p' || i, '[]', NULL, 'test', 0, 0, TRUE",
     "recording_reach": f"'{BUSY}', 'attending', {_MADE}, 'x' || i",
 }

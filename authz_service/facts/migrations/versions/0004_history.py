@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+import orjson
 import sqlalchemy as sa
 from alembic import op
 
@@ -9,6 +14,31 @@ revision = "0004"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
+
+_PAGE = 2000
+_FILLED = "SELECT 1 FROM fact_changes WHERE kind = 'registry' LIMIT 1"
+_BEGIN_HERE = "UPDATE facts_revision SET history_from = revision"
+_LATEST = (
+    "UPDATE facts_writes SET latest_at = w.latest_at FROM (SELECT revision,"
+    " max(recorded_at) OVER (ORDER BY revision) AS latest_at FROM facts_writes) w"
+    " WHERE w.revision = facts_writes.revision"
+)
+_LATEST_OF_ALL = (
+    "UPDATE facts_revision SET latest_at = coalesce((SELECT max(recorded_at) FROM facts_writes), 0)"
+)
+_CHANGES = (
+    "SELECT kind, id, revision, value FROM fact_changes"  # noqa: S608  # a number of ours
+    " WHERE (kind, id, revision) > (:kind, :id, :revision) AND NOT in_place"
+    f" ORDER BY kind, id, revision LIMIT {_PAGE}"
+)
+_MENTION = (
+    "INSERT INTO past_mentions (named_id, until_revision, kind, id)"
+    " VALUES (:named_id, :until_revision, :kind, :id)"
+)
+_FIELDS = (
+    "patient_id", "subject_id", "delegate_id", "staff_id", "owner_id", "approved_by", "set_by",
+    "lifted_by", "recording_id", "consultation_id",
+)  # fmt: skip
 
 _ID = sa.Text(collation="C").with_variant(sa.Text(), "sqlite")
 
@@ -20,6 +50,13 @@ def upgrade() -> None:
     _columns()
     _tables()
     _indexes()
+    op.execute(_LATEST)
+    op.execute(_LATEST_OF_ALL)
+    connection = op.get_bind()
+    if connection.execute(sa.text(_FILLED)).first():
+        op.execute(_BEGIN_HERE)  # what a fill wrote was kept nowhere once it was replaced
+    for rows in _past_mentions(connection):
+        connection.execute(sa.text(_MENTION), rows)
 
 
 def _columns() -> None:
@@ -32,6 +69,9 @@ def _columns() -> None:
         "facts_revision",
         sa.Column("history_from", sa.BigInteger, nullable=False, server_default="0"),
     )
+    for table in ("facts_revision", "facts_writes"):
+        latest_at = sa.Column("latest_at", sa.BigInteger, nullable=False, server_default="0")
+        op.add_column(table, latest_at)
     op.add_column(
         "fact_changes",
         sa.Column("in_place", sa.Boolean, nullable=False, server_default=sa.false()),
@@ -70,7 +110,8 @@ def _indexes() -> None:
         sqlite_where=changed,
         postgresql_where=changed,
     )
-    op.create_index("facts_writes_by_recorded_at", "facts_writes", ["recorded_at"])
+    op.create_index("facts_writes_by_latest_at", "facts_writes", ["latest_at", "revision"])
+    op.create_index("past_mentions_by_until_revision", "past_mentions", ["until_revision"])
     as_json = "value::json" if op.get_context().dialect.name == "postgresql" else "value"
     for name, table, columns, condition in (
         ("services_by_tenant_id", "subjects", ["tenant_id", "id"], "->> 'kind') = 'SERVICE'"),
@@ -78,3 +119,37 @@ def _indexes() -> None:
     ):
         only = sa.text(f"({as_json} {condition}")
         op.create_index(name, table, columns, sqlite_where=only, postgresql_where=only)
+
+
+def _past_mentions(connection: sa.Connection) -> Iterator[list[dict[str, Any]]]:
+    """Yield, page by page, the rows of whom and what facts named until they were changed."""
+    last: tuple[str, str, int] = ("", "", 0)
+    named: set[tuple[str, str]] = set()
+    parameters = dict(zip(("kind", "id", "revision"), last, strict=True))
+    while page := connection.execute(sa.text(_CHANGES), parameters).all():
+        rows = []
+        for kind, fact_id, revision, value in page:
+            before = named if (kind, fact_id) == last[:2] else set()
+            named = _named(orjson.loads(value)) if value else set()
+            last = (kind, fact_id, revision)
+            rows += [
+                {"named_id": one, "until_revision": revision, "kind": kind, "id": fact_id}
+                for one in sorted({one for _place, one in before - named})
+            ]
+        parameters = dict(zip(("kind", "id", "revision"), last, strict=True))
+        if rows:
+            yield rows
+
+
+def _named(plain: dict[str, Any]) -> set[tuple[str, str]]:
+    """Return whom and what a stored fact names, each with the place."""
+    found = {(field, plain[field]) for field in _FIELDS if plain.get(field)}
+    found.update(("same_person", one) for one in plain.get("same_person_as", ()))
+    found.update(("family", one) for one in plain.get("family", ()))
+    held = chain.from_iterable(hold.get("viewers", ()) for hold in plain.get("holds", ()))
+    found.update(("viewer", one) for one in chain(plain.get("named_viewers", ()), held))
+    found.update(("participant", who["subject_id"]) for who in plain.get("participants", ()))
+    found.update(("recording_id", one) for one in plain.get("scope", {}).get("recording_ids", ()))
+    if plain.get("review"):
+        found.add(("review", plain["review"]["by"]))
+    return found

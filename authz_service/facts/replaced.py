@@ -1,0 +1,60 @@
+"""What a write leaves behind of the rows that it replaces: their values, and whom they named."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+from authz_service.facts.changes import Change
+from authz_service.facts.mentions import mentions_of
+from authz_service.facts.sessions import Session
+
+_KEEP: Final = (
+    "INSERT INTO fact_changes"
+    " (revision, kind, id, keys, value, source, observed_at, recorded_at, in_place)"
+    " VALUES (?, ?, ?, '[]', ?, ?, ?,"
+    " coalesce((SELECT w.recorded_at FROM facts_writes w WHERE w.revision = ?), 0), false)"
+    " ON CONFLICT (revision, kind, id) DO UPDATE SET value = excluded.value, in_place = false"
+)
+"""A fill records no change for each fact, and retention removes those that a row still says."""
+_MENTION: Final = (
+    "INSERT INTO past_mentions (named_id, until_revision, kind, id) VALUES (?, ?, ?, ?)"
+)
+
+
+def keep_replaced(session: Session, changes: Collection[Change], revision: int) -> None:
+    """Keep what *changes*, made by *revision*, replace. Called before any of them is made."""
+    session.run_many(
+        _KEEP,
+        [
+            (
+                before.revision,
+                change.kind.value,
+                change.id,
+                before.value,
+                before.source,
+                before.observed_at,
+                before.revision,
+            )
+            for change in changes
+            if (before := change.before) is not None and before.value is not None
+        ],
+    )
+    session.run_many(
+        _MENTION,
+        [
+            (named_id, revision, change.kind.value, change.id)
+            for change in changes
+            if change.old is not None
+            for named_id in sorted(_no_longer_named(change))
+        ],
+    )
+
+
+def _no_longer_named(change: Change) -> set[str]:
+    """Return the ids that the fact of *change* named before, and names no more in the same place.
+
+    By place, because rows are looked up by it: who was the patient of a grant and is its holder
+    now is not found as its patient.
+    """
+    return {named_id for _place, named_id in mentions_of(change.old) - mentions_of(change.new)}
