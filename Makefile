@@ -68,6 +68,7 @@ check-long: check ## What takes an hour: every property with many more examples
 	AUTHZ_TEST_ATTACK_SECONDS=30 $(BIN)/python -m pytest tests/e2e/test_abuse.py --timeout 600
 	AUTHZ_TEST_OUTAGE_SECONDS=90 $(BIN)/python -m pytest tests/e2e/test_shipping_faults.py --timeout 3600
 	AUTHZ_TEST_CANCELLED_TRIALS=100000 $(BIN)/python -m pytest tests/e2e/test_cancelled_calls.py --timeout 3600
+	AUTHZ_TEST_REVOCATIONS=10000 $(BIN)/python -m pytest tests/e2e/test_two_replicas.py --timeout 3600
 
 .PHONY: proto
 proto: setup ## Generate code from proto/
