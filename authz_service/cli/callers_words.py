@@ -15,6 +15,7 @@ _BESIDES = {
     "assert_assurance": "is believed when it says how a person has logged in",
     "contain": "stops access and lifts what stops it",
     "review": "writes reviews of grants and delegations",
+    "erase": "erases patients, for good",
 }
 _WHETHER = "whether access is allowed"
 _WHY = "why and by which rule"

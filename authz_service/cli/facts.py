@@ -113,3 +113,31 @@ def resolve(
     from authz_service.cli.facts_resolve import resolve_conflict  # noqa: PLC0415  # heavy
 
     resolve_conflict(recording, reason, actor, address=address, timeout_seconds=timeout, form=form)
+
+
+@app.command(
+    cls=SettingsVerb,
+    epilog="Example: authz facts erase pat-heron --actor jo.doe --reason 'request 4711' --yes",
+)
+@over_tls
+def erase(  # noqa: PLR0913  # one argument for each flag
+    patient: Annotated[str, typer.Argument(metavar="PATIENT", help="The patient.")],
+    *,
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="On whose request, and where that is filed.")
+    ],
+    actor: ActorOption,
+    is_sure: Annotated[bool, typer.Option("--yes", help="Do not ask whether I am sure.")] = False,
+    address: AddressOption = DEFAULT_ADDRESS,
+    timeout: TimeoutOption = DEFAULT_TIMEOUT,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Erase a patient: facts become tombstones for good, history and words are purged.
+
+    Refused while a legal hold is on a recording of theirs, while facts about one name somebody
+    else too, and while an emergency access to them waits for its review.
+    """
+    from authz_service.cli.facts_erase import erase_person, require_sure  # noqa: PLC0415  # heavy
+
+    require_sure(patient, is_sure=is_sure)
+    erase_person(patient, reason, actor, address=address, timeout_seconds=timeout, form=form)

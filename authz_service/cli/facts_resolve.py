@@ -27,8 +27,7 @@ def resolve_conflict(
         CommandError: The service refuses, or does not answer.
     """
     require_ids({"RECORDING": recording, "--actor": actor})
-    if not reason.strip() or not _is_text(reason):
-        raise InvalidRequestError(Violation("--reason", "says nothing; write why it is right"))
+    require_words(reason, "write why it is right")
     with connected(address, timeout_seconds) as service:
         stub = service.stub(grpc_api.FactsServiceStub)
         request = pb.ResolveConflictRequest(recording_id=recording, reason=reason, actor=actor)
@@ -46,6 +45,16 @@ def resolve_conflict(
     print_fields(
         [("patient", response.patient_id), ("facts revision", str(response.facts_revision))]
     )
+
+
+def require_words(reason: str, hint: str) -> None:
+    """Refuse a reason that says nothing, or that cannot be sent.
+
+    Raises:
+        InvalidRequestError: It does; *hint* says what to write.
+    """
+    if not reason.strip() or not _is_text(reason):
+        raise InvalidRequestError(Violation("--reason", f"says nothing; {hint}"))
 
 
 def _is_text(text: str) -> bool:

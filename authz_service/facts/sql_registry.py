@@ -11,6 +11,7 @@ import structlog
 
 from authz_service.facts.conflicts import Conflicts, conflicting
 from authz_service.facts.database import Access, Database
+from authz_service.facts.erasing import erase_person
 from authz_service.facts.giving_way import GivingWay
 from authz_service.facts.resolving import resolve_dispute
 from authz_service.facts.revisions import state
@@ -20,7 +21,14 @@ from authz_service.facts.sessions import Session
 from authz_service.facts.tenancy import only_within
 from authz_service.facts.writing import Leave, Written, delete_facts, write_facts
 from authz_service.operations.ports import Clock
-from authz_service.operations.writes import Resolution, Tenants, ToDelete, ToWrite, WriteOutcome
+from authz_service.operations.writes import (
+    Erasure,
+    Resolution,
+    Tenants,
+    ToDelete,
+    ToWrite,
+    WriteOutcome,
+)
 from authz_service.pdp.entities import Entity
 from authz_service.pdp.errors import FactsUnavailableError
 from authz_service.pdp.facts import Fact, FactReference
@@ -104,6 +112,11 @@ class SqlRegistry:
     ) -> Resolution:
         return await self._in_thread(lambda: self._resolve(recording_id, actor, reason, within))
 
+    async def erase(
+        self, patient_id: str, *, actor: str, reason: str, within: Tenants = None
+    ) -> Erasure:
+        return await self._in_thread(lambda: self._erase(patient_id, actor, reason, within))
+
     async def page_token_key(self) -> bytes:
         """Return the key that signs page tokens: 32 bytes, the same for every replica.
 
@@ -159,6 +172,18 @@ class SqlRegistry:
             return resolve_dispute(
                 session,
                 recording_id,
+                actor=actor,
+                reason=reason,
+                now=self._clock.now(),
+                within=within,
+            )
+
+    def _erase(self, patient_id: str, actor: str, reason: str, within: Tenants) -> Erasure:
+        """Erase a patient in one transaction."""
+        with self._database.transaction(Access.WRITE) as session:
+            return erase_person(
+                session,
+                patient_id,
                 actor=actor,
                 reason=reason,
                 now=self._clock.now(),

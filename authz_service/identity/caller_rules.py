@@ -80,6 +80,15 @@ class CallerRule:
         if self.caller != LOOPBACK:
             self.require_power("contain", "set, lift or delete a containment")
 
+    def require_erase(self) -> None:
+        """Refuse to erase a person; on `LOOPBACK` nobody is told apart, and everybody may.
+
+        Raises:
+            CallerNotAllowedError: It may not.
+        """
+        if self.caller != LOOPBACK:
+            self.require_power("erase", "erase a person")
+
     def require_every_tenant(self, what: str) -> None:
         """Refuse *what*, which is not divided by tenant, to a caller that is bound to some.
 

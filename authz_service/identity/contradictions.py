@@ -19,8 +19,17 @@ CHANGING = ("WriteFacts", "DeleteFacts")
 READING_LOG = ("ListDecisions", "GetDecision")
 RESOLVING = ("ResolveConflict",)
 CONTAINING = ("Contain", "LiftContainment")
+ERASING = ("ErasePerson",)
 
-_OF_SOME_TENANT = (*ASKING, *CHANGING, *RESOLVING, *CONTAINING, "ReadFacts", "ListContainments")
+_OF_SOME_TENANT = (
+    *ASKING,
+    *CHANGING,
+    *RESOLVING,
+    *CONTAINING,
+    *ERASING,
+    "ReadFacts",
+    "ListContainments",
+)
 _OF_EVERY_TENANT = (*READING_LOG, "ReloadPolicy")
 _COLUMNS = {
     "actions": ("actions", ASKING),
@@ -34,9 +43,10 @@ _POWERS = {
     "read_log": READING_LOG,
     "contain": (*CONTAINING, *CHANGING),
     "review": CHANGING,
+    "erase": ERASING,
 }
 """The RPCs for which a power is; what gives nothing yet is for none."""
-_NEEDED_POWERS = {"read_log": READING_LOG, "contain": CONTAINING}
+_NEEDED_POWERS = {"read_log": READING_LOG, "contain": CONTAINING, "erase": ERASING}
 """The RPCs that fail at every call without a power."""
 _UNSEEN = "it would come into force, unseen, with the next thing that is granted"
 _WITNESSES = (FactKind.RECORDING, FactKind.CONSULTATION, FactKind.ATTENDANCE)

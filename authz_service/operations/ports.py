@@ -10,7 +10,14 @@ from authz_service.operations.containments import ContainmentChange, Demand
 from authz_service.operations.decision_log import DecisionKey, DecisionsQuestion, StoredRecord
 from authz_service.operations.lists import CandidatePage, CandidateQuestion, ListKey
 from authz_service.operations.records import Record
-from authz_service.operations.writes import Resolution, Tenants, ToDelete, ToWrite, WriteOutcome
+from authz_service.operations.writes import (
+    Erasure,
+    Resolution,
+    Tenants,
+    ToDelete,
+    ToWrite,
+    WriteOutcome,
+)
 from authz_service.pdp.entities import Containment, Entity
 from authz_service.pdp.errors import PolicyProblem
 from authz_service.pdp.facts import Fact, FactReference, Facts
@@ -154,6 +161,22 @@ class FactsRegistry(Protocol):
             CallerNotAllowedError: The recording is not of the tenants in *within*, or is not known.
             NotFoundError: No fact knows the recording.
             StateError: The facts disagree or are incomplete as they stand, or nothing is marked.
+            FactsUnavailableError: The registry is silent, locked, read-only or gone.
+        """
+        ...
+
+    async def erase(
+        self, patient_id: str, *, actor: str, reason: str, within: Tenants = None
+    ) -> Erasure:
+        """Leave a tombstone of every fact about a patient; purge history; keep *reason* beside it.
+
+        What was erased stays erased: a later fact of the same kind and id is skipped.
+
+        Raises:
+            CallerNotAllowedError: The patient is not of the tenants in *within*, or is not known.
+            NotFoundError: No fact knows the patient.
+            StateError: They are no patient, a legal hold is on a recording of theirs, facts name
+                somebody else as well, or an emergency access to them is not reviewed.
             FactsUnavailableError: The registry is silent, locked, read-only or gone.
         """
         ...

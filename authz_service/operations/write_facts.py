@@ -12,7 +12,17 @@ import structlog
 from authz_service.operations.ports import Clock, FactsRegistry, Journal
 from authz_service.operations.records import CallContext, EventRecord
 from authz_service.operations.under_way import UnderWay
-from authz_service.operations.writes import Resolution, Tenants, ToDelete, ToWrite, WriteOutcome
+from authz_service.operations.writes import (
+    Details,
+    Erasure,
+    Resolution,
+    Tenants,
+    ToDelete,
+    ToWrite,
+    WriteOutcome,
+    counts_of,
+    deeds_of,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -20,7 +30,6 @@ MAX_FACTS = 1000
 """Most facts in one write, deletion or read."""
 
 Change = Callable[..., Awaitable[WriteOutcome]]
-Details = tuple[tuple[str, str | int | tuple[str, ...]], ...]
 
 
 class FactsObserver(Protocol):
@@ -90,10 +99,10 @@ class WriteFacts:
         sources = tuple(sorted({fact.source for fact in facts}))
         named = tuple(f"{fact.kind.value}/{fact.entity.id}" for fact in facts)
         details: Details = (
-            *_counts(outcome),
+            *counts_of(outcome),
             ("sources", sources),
             ("references", named),
-            *_deeds(outcome),
+            *deeds_of(outcome),
         )
         await self._record("facts_written", actor, context, details)
         conflicting = (*outcome.conflicting, *outcome.conflicting_elsewhere)
@@ -127,7 +136,7 @@ class WriteFacts:
         """Make the *change* that deletes *references*, and record."""
         outcome = await change(actor=actor)
         named = tuple(f"{reference.kind.value}/{reference.id}" for reference in references)
-        details: Details = (*_counts(outcome), ("references", named))
+        details: Details = (*counts_of(outcome), ("references", named))
         await self._record("facts_deleted", actor, context, details)
         return outcome
 
@@ -169,6 +178,43 @@ class WriteFacts:
         await self._record("conflict_resolved", actor, context, details)
         return resolution
 
+    async def erase(
+        self,
+        patient_id: str,
+        *,
+        actor: str,
+        reason: str,
+        context: CallContext,
+        within: Tenants = None,
+    ) -> Erasure:
+        """Erase a patient: tombstones of their facts, no history, no words.
+
+        Raises:
+            CallerNotAllowedError: The patient is not of the tenants in *within*, or is not known.
+            NotFoundError: No fact knows the patient.
+            StateError: Something stands against it, a legal hold for one.
+            FactsUnavailableError: The registry cannot be written.
+            JournalUnavailableError: The erasure could not be recorded; it may have been made.
+        """
+        return await self._under_way.to_the_end(
+            self._erase(patient_id, actor, reason, context, within)
+        )
+
+    async def _erase(
+        self, patient_id: str, actor: str, reason: str, context: CallContext, within: Tenants
+    ) -> Erasure:
+        """Erase and record."""
+        erasure = await self._registry.erase(patient_id, actor=actor, reason=reason, within=within)
+        details: Details = (
+            ("patient_id", patient_id),
+            ("facts_revision", erasure.revision),
+            ("erased", erasure.erased),
+            ("naming", erasure.naming),
+            ("reason_digest", hashlib.sha256(reason.encode()).hexdigest()),
+        )
+        await self._record("person_erased", actor, context, details)
+        return erasure
+
     async def _report_conflicts(
         self, conflicting: tuple[str, ...], revision: int, actor: str, context: CallContext
     ) -> None:
@@ -188,23 +234,3 @@ class WriteFacts:
         await self._journal.append(
             (EventRecord(event, self._clock.now(), context, actor, details),)
         )
-
-
-def _counts(outcome: WriteOutcome) -> Details:
-    """Return what a write did, as a record names it."""
-    return (
-        ("facts_revision", outcome.revision),
-        ("written", outcome.written),
-        ("skipped", outcome.skipped),
-        ("unchanged", outcome.unchanged),
-    )
-
-
-def _deeds(outcome: WriteOutcome) -> Details:
-    """Return what a write stopped, lifted and reviewed; what it did not is left out."""
-    deeds = (
-        ("contained", outcome.contained),
-        ("lifted", outcome.lifted),
-        ("reviewed", outcome.reviewed),
-    )
-    return tuple((name, named) for name, named in deeds if named)

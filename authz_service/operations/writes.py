@@ -12,6 +12,8 @@ Tenants = frozenset[str] | None
 """The tenants to which a caller is bound; None where it is bound to none."""
 ToWrite = Sequence[Fact[Entity]]
 ToDelete = Sequence[FactReference]
+Details = tuple[tuple[str, str | int | tuple[str, ...]], ...]
+"""What an event says besides, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +50,38 @@ class Resolution:
 
     revision: int
     patient_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """What became of an erasure.
+
+    Attributes:
+        revision: The registry's revision afterwards.
+        erased: How many facts became tombstones.
+        naming: How many facts of others name the patient still.
+    """
+
+    revision: int
+    erased: int
+    naming: int
+
+
+def counts_of(outcome: WriteOutcome) -> Details:
+    """Return what a write did, as a record names it."""
+    return (
+        ("facts_revision", outcome.revision),
+        ("written", outcome.written),
+        ("skipped", outcome.skipped),
+        ("unchanged", outcome.unchanged),
+    )
+
+
+def deeds_of(outcome: WriteOutcome) -> Details:
+    """Return what a write stopped, lifted and reviewed; what it did not is left out."""
+    deeds = (
+        ("contained", outcome.contained),
+        ("lifted", outcome.lifted),
+        ("reviewed", outcome.reviewed),
+    )
+    return tuple((name, named) for name, named in deeds if named)

@@ -92,10 +92,7 @@ class FactsServicer(grpc_api.FactsServiceServicer):
         actor = require_actor(request.actor)
         if not is_id(request.recording_id):
             raise InvalidRequestError(Violation("recording_id", "is missing or not an id"))
-        if not request.reason.strip() or len(request.reason) > _MAX_REASON:
-            raise InvalidRequestError(
-                Violation("reason", f"is missing, or longer than {_MAX_REASON} characters")
-            )
+        _require_reason(request.reason)
         resolution = await self._write_facts.resolve(
             request.recording_id,
             actor=actor,
@@ -105,6 +102,38 @@ class FactsServicer(grpc_api.FactsServiceServicer):
         )
         return pb.ResolveConflictResponse(
             facts_revision=resolution.revision, patient_id=resolution.patient_id
+        )
+
+    async def ErasePerson(  # type: ignore[override]  # noqa: N802  # the layer hands a Call
+        self, request: pb.ErasePersonRequest, context: Call
+    ) -> pb.ErasePersonResponse:
+        """Erase a patient."""
+        context.rule.require_erase()
+        actor = require_actor(request.actor)
+        if not is_id(request.patient_id):
+            raise InvalidRequestError(Violation("patient_id", "is missing or not an id"))
+        _require_reason(request.reason)
+        erasure = await self._write_facts.erase(
+            request.patient_id,
+            actor=actor,
+            reason=request.reason,
+            context=context.context,
+            within=context.rule.tenants,
+        )
+        return pb.ErasePersonResponse(
+            facts_revision=erasure.revision, erased=erasure.erased, naming=erasure.naming
+        )
+
+
+def _require_reason(reason: str) -> None:
+    """Refuse a reason that says nothing, or too much.
+
+    Raises:
+        InvalidRequestError: It does.
+    """
+    if not reason.strip() or len(reason) > _MAX_REASON:
+        raise InvalidRequestError(
+            Violation("reason", f"is missing, or longer than {_MAX_REASON} characters")
         )
 
 

@@ -51,7 +51,7 @@ def desks(tmp_path: Path) -> Iterator[Desks]:
         f"{CALLER},{EVERYTHING}",
         *WITNESSES,
         f"{FULL},*,*,*,*,{kinds},*",
-        f"{DESK},WriteFacts|DeleteFacts,*,,,{kinds},explain|read_log",
+        f"{DESK},WriteFacts|DeleteFacts|ErasePerson,*,,,{kinds},explain|read_log",
     )
     with ExitStack() as stack:
         service = stack.enter_context(serving(tmp_path, **estate.settings))
@@ -104,6 +104,14 @@ def test_who_may_not_contain_neither_sets_nor_lifts_nor_deletes(desks: Desks) ->
         (None, ["containment/k1"]),
     ]
     assert {tuple(one["references"]) for one in written(folder)} == {("containment/k1",)}
+
+
+def test_who_may_not_erase_erases_nobody(desks: Desks) -> None:
+    full, desk, _ = desks
+    request = facts_pb2.ErasePersonRequest(patient_id="ines", reason="her request", actor="dpo")
+
+    assert is_refused(failing(desk.facts.ErasePerson, request, timeout=10))
+    assert full.facts.ErasePerson(request, timeout=10).erased == 4
 
 
 @pytest.mark.parametrize(
