@@ -11,6 +11,7 @@ from authz_service.facts.cache import FactsCache
 from authz_service.facts.listing import CandidateLists
 from authz_service.facts.looks import OnUsable
 from authz_service.facts.opening import cache_over, lists_over
+from authz_service.facts.retaining import FactsRetention
 from authz_service.facts.schema_version import migrate
 from authz_service.facts.sql_containments import SqlContainments
 from authz_service.facts.sql_reader import SqlReader
@@ -19,7 +20,7 @@ from authz_service.operations.ports import Clock
 from authz_service.runtime import closed_in_time
 from authz_service.settings import Settings
 from authz_service.telemetry.containments_gauge import watch_containments
-from authz_service.telemetry.gauges import watch_cache
+from authz_service.telemetry.gauges import watch_cache, watch_history
 from authz_service.telemetry.metrics import Metrics
 
 
@@ -77,8 +78,20 @@ async def open_registry(
     )
     closing.push_async_callback(facts.close)
     await facts.start()
+    _retain_history(settings, clock, metrics, closing)
     candidates = lists_over(reader, facts)
     closing.callback(candidates.close)
     watch_cache(metrics, facts.counts)
     watch_containments(metrics, lambda: facts.containments.known, clock)
     return OpenedRegistry(registry, facts, candidates, containments)
+
+
+def _retain_history(
+    settings: Settings, clock: Clock, metrics: Metrics, closing: AsyncExitStack
+) -> None:
+    """Begin to remove what history keeps longer than it has to."""
+    retention = FactsRetention(settings.registry_url, clock, settings.facts_history_days)
+    closing.push_async_callback(closed_in_time, retention.close)
+    closing.push_async_callback(retention.stop)
+    watch_history(metrics, lambda: retention.standing)
+    retention.start()

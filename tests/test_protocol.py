@@ -12,6 +12,7 @@ import pytest
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
 from authz_service.api.v1 import (
+    containment_pb2,
     decision_log_pb2,
     entities_pb2,
     facts_pb2,
@@ -26,6 +27,7 @@ from authz_service.pdp import entity_words as w
 from authz_service.pdp.model import Action, Assurance, Effect, PurposeOfUse, Reason
 from authz_service.server import (
     access_servicer,
+    containment_messages,
     convert,
     decision_messages,
     facts_servicer,
@@ -35,6 +37,7 @@ FILES = (
     vocabulary_pb2,
     entities_pb2,
     facts_pb2,
+    containment_pb2,
     policy_pb2,
     recording_access_pb2,
     decision_log_pb2,
@@ -77,6 +80,7 @@ def test_every_word_of_a_decision_is_on_the_wire_and_back(
         (convert.EFFECTS, Effect),
         (convert.REASONS, Reason),
         (facts_servicer._KINDS, w.FactKind),
+        (containment_messages.AUDIENCES, w.Audience),
         (access_servicer._SEMANTICS, Semantics),
     ],
 )
@@ -169,6 +173,7 @@ def test_nothing_is_published_that_does_not_work_yet() -> None:
     assert services == {
         "RecordingAccessService": ["BatchCheckAccess", "CheckAccess", "ListRecordings"],
         "FactsService": ["DeleteFacts", "ReadFacts", "ResolveConflict", "WriteFacts"],
+        "ContainmentService": ["Contain", "LiftContainment", "ListContainments"],
         "PolicyService": ["GetActivePolicy", "ReloadPolicy"],
         "DecisionLogService": ["GetDecision", "ListDecisions"],
     }

@@ -43,10 +43,12 @@ _MAX_WAITING: Final = 16
 _ENDED_BY: Final = (
     "SELECT revision FROM facts_writes WHERE latest_at > :at ORDER BY latest_at, revision LIMIT 1"
 )
-_KEPT_FROM: Final = (
-    "SELECT s.history_from, w.latest_at FROM facts_revision s"
-    " LEFT JOIN facts_writes w ON w.revision = s.history_from"
+KEPT_FROM: Final = (
+    "SELECT s.begins, w.latest_at FROM"
+    " (SELECT CASE WHEN history_from > 1 THEN history_from ELSE 1 END AS begins"
+    " FROM facts_revision) s LEFT JOIN facts_writes w ON w.revision = s.begins"
 )
+"""From which revision on there is history, at most from the first write on, and its instant."""
 
 OfPatient = TypeVar("OfPatient", Delegation, Block, Relationship, Grant, Consent)
 
@@ -104,13 +106,13 @@ def revision_at(session: Session, instant: Instant) -> int:
     what was known then, and so nothing is ever counted as known that a clock says came later.
 
     Raises:
-        HistoryGoneError: It lies before the history that is kept.
+        HistoryGoneError: It lies before the history that is kept, or before the first write.
         FactsUnavailableError: The schema is of another version.
     """
     current, _nonce = state(session)
     row = session.one(_ENDED_BY, {"at": to_microseconds(instant)})
     revision: int = row[0] - 1 if row else current
-    kept_from, since = session.one(_KEPT_FROM) or (0, None)
+    kept_from, since = session.one(KEPT_FROM) or (1, None)
     if revision < kept_from:
         raise HistoryGoneError(_beginning(kept_from, since))
     return revision
@@ -119,7 +121,7 @@ def revision_at(session: Session, instant: Instant) -> int:
 def _beginning(revision: int, since: int | None) -> str:
     """Say from where on there is history."""
     if since is None:
-        return f"it begins at revision {revision}"
+        return "nothing was ever written" if revision == 1 else f"it begins at revision {revision}"
     instant = from_microseconds(since).isoformat().replace("+00:00", "Z")
     return f"it begins at {instant}, with revision {revision}"
 

@@ -87,11 +87,14 @@ class Database:
             self.giving_way.give_way(self._lock_seconds)
         with self.connection() as session:
             session.run(begin)
+            if access is Access.WRITE:
+                session.require_way = self.giving_way.require_way
             try:
                 yield session
             except (sqlite3.Error, psycopg.Error):
                 raise
             except BaseException:
+                session.require_way = None
                 session.run("ROLLBACK")
                 raise
             session.run("ROLLBACK" if session.discarded else "COMMIT")

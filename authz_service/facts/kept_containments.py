@@ -30,7 +30,8 @@ class KeptContainments:
     def renew(self) -> None:
         """Load them where a change has dropped them and nobody has asked since."""
         is_under_way = self._renewal is not None and not self._renewal.done()
-        if self._holdings.lacks_containments and not is_under_way:
+        was_dropped = self.known is not None and self._holdings.lacks_containments
+        if was_dropped and not is_under_way:
             self._renewal = asyncio.ensure_future(self._bring())
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ many ids it is asked for. A text is read as JSON by ``::json``, which SQLite doe
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -37,7 +37,13 @@ class Query:
 
 
 class Session:
-    """One connection, on which one thread runs statements."""
+    """One connection, on which one thread runs statements.
+
+    Attributes:
+        is_sqlite: Whether it is one to a SQLite file.
+        discarded: Whether the transaction is to end without a trace.
+        require_way: Called before each statement, where there is something to give way to.
+    """
 
     def __init__(self, connection: DBAPIConnection, statements: Statements) -> None:
         """Run statements on *connection*, translated by *statements*."""
@@ -46,6 +52,7 @@ class Session:
         self._statements = statements
         self.is_sqlite = statements.is_sqlite
         self.discarded = False
+        self.require_way: Callable[[], None] | None = None
 
     def discard(self) -> None:
         """Have the transaction end without a trace."""
@@ -97,6 +104,8 @@ class Session:
 
     def _translated(self, statement: str, parameters: Parameters | None) -> tuple[str, Parameters]:
         """Return *statement* and its *parameters* in the words of the driver."""
+        if self.require_way is not None:
+            self.require_way()
         text = self._statements.translated(statement)
         return text, self._statements.bound(parameters) if parameters else {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Protocol
 
 from authz_service.telemetry.metrics import Metrics
@@ -82,6 +83,57 @@ def watch_cache(metrics: Metrics, counts: Callable[[], CacheCounts]) -> None:
     watch("authz_facts_cache_hits_total", "Values served.", lambda: counts().hits, "kind")
     watch("authz_facts_cache_misses_total", "Values waited for.", lambda: counts().misses, "kind")
     watch("authz_facts_cache_evicted_total", "Values evicted.", lambda: counts().evicted, "kind")
+
+
+class HistoryKept(Protocol):
+    """From where on there is history."""
+
+    @property
+    def revision(self) -> int:
+        """From which revision."""
+        ...
+
+    @property
+    def since(self) -> datetime | None:
+        """From which instant; None where that is not known."""
+        ...
+
+
+class HistoryStanding(Protocol):
+    """What the retention of facts says of itself."""
+
+    @property
+    def kept(self) -> HistoryKept | None:
+        """From where on there is history; None where that is not known."""
+        ...
+
+    @property
+    def removed(self) -> Mapping[str, int]:
+        """How many rows were removed, by table."""
+        ...
+
+
+def watch_history(metrics: Metrics, standing: Callable[[], HistoryStanding]) -> None:
+    """Show at each scrape how far the history of facts reaches back."""
+    watch = metrics.watch
+    watch(
+        "authz_facts_history_from_revision",
+        "The oldest revision that can be asked about; NaN where that is not known.",
+        lambda: _number(kept.revision if (kept := standing().kept) else None),
+    )
+    watch(
+        "authz_facts_history_from_timestamp_seconds",
+        "When that revision was recorded, in seconds since 1970; NaN where that is not known.",
+        lambda: _number(
+            kept.since.timestamp() if (kept := standing().kept) and kept.since else None
+        ),
+    )
+    watch(
+        "authz_facts_history_removed_total",
+        "Rows of history that this process removed because they were too old.",
+        lambda: standing().removed,
+        "table",
+    )
 
 
 def watch_serving(metrics: Metrics, serving: Callable[[], bool]) -> None:

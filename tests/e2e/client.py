@@ -13,6 +13,8 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from authz_service.api.v1 import (
+    containment_pb2,
+    containment_pb2_grpc,
     decision_log_pb2_grpc,
     facts_pb2,
     facts_pb2_grpc,
@@ -48,6 +50,7 @@ class Client:
         )
         self.access: Any = grpc_api.RecordingAccessServiceStub(self.channel)
         self.facts: Any = facts_pb2_grpc.FactsServiceStub(self.channel)
+        self.containments: Any = containment_pb2_grpc.ContainmentServiceStub(self.channel)
         self.policy: Any = policy_pb2_grpc.PolicyServiceStub(self.channel)
         self.log: Any = decision_log_pb2_grpc.DecisionLogServiceStub(self.channel)
         self.health: Any = health_pb2_grpc.HealthStub(self.channel)
@@ -73,6 +76,24 @@ class Client:
     def write(self, facts: Sequence[Plain], *, actor: str = "operator", **options: Any) -> Any:
         """Write facts."""
         return self.facts.WriteFacts(write_request(facts, actor), timeout=10, **options)
+
+    def contain(self, scope: Plain, *, actor: str = "jo.doe", reason: str = "ticket 4711") -> Any:
+        """Switch access off for what *scope* covers."""
+        request = containment_pb2.ContainRequest(reason=reason, actor=actor)
+        fill(request.scope, scope)
+        return self.containments.Contain(request, timeout=10)
+
+    def lift(self, containment_id: str, *, actor: str = "sam.roe", reason: str = "mended") -> Any:
+        """End a containment."""
+        request = containment_pb2.LiftContainmentRequest(
+            id=containment_id, reason=reason, actor=actor
+        )
+        return self.containments.LiftContainment(request, timeout=10)
+
+    def listed_containments(self, *, include_lifted: bool = False, **paging: Any) -> Any:
+        """Return a page of containments."""
+        request = containment_pb2.ListContainmentsRequest(include_lifted=include_lifted, **paging)
+        return self.containments.ListContainments(request, timeout=10)
 
     def reload(self, *, dry_run: bool = False) -> Any:
         """Have the bundle read again."""

@@ -60,7 +60,7 @@ NOTHING = {"actions": "", "purposes": ""}
             "remove it", id="idle-assurance",
         ),
         pytest.param(
-            gateway(may="contain"), "there is contain, and no WriteFacts", "remove it",
+            gateway(may="contain"), "there is contain, and no Contain", "remove it",
             id="idle-contain",
         ),
         pytest.param(
@@ -70,6 +70,10 @@ NOTHING = {"actions": "", "purposes": ""}
         pytest.param(
             gateway("WriteFacts", **NOTHING, writes="grant as desk|containment as desk"),
             "containment needs contain", "add contain", id="containments-without-the-power",
+        ),
+        pytest.param(
+            gateway("Contain", **NOTHING), "Contain needs contain", "add contain",
+            id="brake-without-the-power",
         ),
         pytest.param(gateway(may="read_log"), "no ListDecisions", "remove it", id="idle-log"),
         pytest.param(

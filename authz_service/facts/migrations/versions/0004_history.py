@@ -20,11 +20,12 @@ _FILLED = "SELECT 1 FROM fact_changes WHERE kind = 'registry' LIMIT 1"
 _BEGIN_HERE = "UPDATE facts_revision SET history_from = revision"
 _LATEST = (
     "UPDATE facts_writes SET latest_at = w.latest_at FROM (SELECT revision,"
-    " max(recorded_at) OVER (ORDER BY revision) AS latest_at FROM facts_writes) w"
-    " WHERE w.revision = facts_writes.revision"
+    " max(recorded_at) OVER (ORDER BY revision) AS latest_at FROM facts_writes"
+    " WHERE revision > 0) w WHERE w.revision = facts_writes.revision"
 )
 _LATEST_OF_ALL = (
-    "UPDATE facts_revision SET latest_at = coalesce((SELECT max(recorded_at) FROM facts_writes), 0)"
+    "UPDATE facts_revision SET latest_at ="
+    " coalesce((SELECT max(recorded_at) FROM facts_writes WHERE revision > 0), 0)"
 )
 _CHANGES = (
     "SELECT kind, id, revision, value FROM fact_changes"  # noqa: S608  # a number of ours
