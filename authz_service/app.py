@@ -162,6 +162,7 @@ class Service:
                 candidates=opened.candidates,
                 registry=opened.registry,
                 containments=opened.containments,
+                feed=opened.feed,
                 token_key=await opened.registry.page_token_key(),
                 journal=journal,
                 decisions=decisions,

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from authz_service.clocks import SystemClock
 from authz_service.facts.cache import FactsCache
+from authz_service.facts.change_feed import SqlChangeFeed
 from authz_service.facts.listing import CandidateLists
 from authz_service.facts.looks import OnUsable
-from authz_service.facts.opening import cache_over, lists_over
+from authz_service.facts.opening import cache_over, feed_over, lists_over
 from authz_service.facts.retaining import FactsRetention
 from authz_service.facts.schema_version import migrate
 from authz_service.facts.sql_containments import SqlContainments
@@ -33,12 +34,14 @@ class OpenedRegistry:
         facts: For checks.
         candidates: For lists.
         containments: The brake.
+        feed: For those who watch.
     """
 
     registry: SqlRegistry
     facts: FactsCache
     candidates: CandidateLists
     containments: SqlContainments
+    feed: SqlChangeFeed
 
 
 async def open_registry(
@@ -83,7 +86,9 @@ async def open_registry(
     closing.callback(candidates.close)
     watch_cache(metrics, facts.counts)
     watch_containments(metrics, lambda: facts.containments.known, clock)
-    return OpenedRegistry(registry, facts, candidates, containments)
+    feed = feed_over(url, facts)
+    closing.push_async_callback(closed_in_time, feed.close)
+    return OpenedRegistry(registry, facts, candidates, containments, feed)
 
 
 def _retain_history(

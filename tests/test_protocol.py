@@ -30,7 +30,7 @@ from authz_service.server import (
     containment_messages,
     convert,
     decision_messages,
-    facts_servicer,
+    fact_messages,
 )
 
 FILES = (
@@ -79,7 +79,7 @@ def test_every_word_of_a_decision_is_on_the_wire_and_back(
         (convert.ASSURANCES, Assurance),
         (convert.EFFECTS, Effect),
         (convert.REASONS, Reason),
-        (facts_servicer._KINDS, w.FactKind),
+        (fact_messages.KINDS, w.FactKind),
         (containment_messages.AUDIENCES, w.Audience),
         (access_servicer._SEMANTICS, Semantics),
     ],

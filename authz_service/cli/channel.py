@@ -55,6 +55,22 @@ class Connection:
 
             raise failed_call(error, self.address, self._tls) from None
 
+    def stream(self, rpc: Any, request: Any, timeout_seconds: float | None = None) -> Iterator[Any]:
+        """Yield the messages that *rpc* answers with; without a timeout for as long as they come.
+
+        Raises:
+            CommandError: The call failed, also after some of them; says why.
+        """
+        call = rpc(request, timeout=timeout_seconds, metadata=(("x-request-id", new_request_id()),))
+        try:
+            yield from call
+        except grpc.RpcError as error:
+            from authz_service.cli.rpc_failures import failed_call  # noqa: PLC0415  # on failure
+
+            raise failed_call(error, self.address, self._tls) from None
+        finally:
+            call.cancel()
+
 
 def new_request_id() -> str:
     """Return an id for one call."""

@@ -141,3 +141,33 @@ def erase(  # noqa: PLR0913  # one argument for each flag
 
     require_sure(patient, is_sure=is_sure)
     erase_person(patient, reason, actor, address=address, timeout_seconds=timeout, form=form)
+
+
+@app.command(
+    cls=SettingsVerb,
+    epilog="Example: authz facts watch --after 4711 --format json",
+)
+@over_tls
+def watch(
+    *,
+    after: Annotated[
+        int, typer.Option("--after", metavar="REVISION", min=0, help="The last one that is known.")
+    ] = 0,
+    state: Annotated[
+        str,
+        typer.Option(
+            "--state", metavar="STATE", help="The state that was told with it, if it is known."
+        ),
+    ] = "",
+    address: AddressOption = DEFAULT_ADDRESS,
+    timeout: TimeoutOption = DEFAULT_TIMEOUT,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Print every change of the registry after a revision, then those that follow.
+
+    Goes on by itself where the service was restarted within the timeout. Ctrl-C ends it with 0.
+    JSON is one line for each part of a revision, and for each sign of life.
+    """
+    from authz_service.cli.facts_watch import watch_facts  # noqa: PLC0415  # heavy
+
+    watch_facts(after, state, address=address, timeout_seconds=timeout, form=form)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as Bar
 
 from authz_service.cli.codes import ExitCode
 from authz_service.cli.named_registry import named_registry
 from authz_service.cli.options import Format
-from authz_service.cli.output import print_fields, print_json, print_line
+from authz_service.cli.output import print_fields, print_json, print_line, screen
 from authz_service.cli.quiet import keep_logs_off
 from authz_service.cli.wording import counted
-from authz_service.facts.verification import Conflict, Finding, conflicts_in, verify_registry
+from authz_service.facts.tallies import Finding, Progress, say_nothing
+from authz_service.facts.verification import Conflict, conflicts_in, verify_registry
 from authz_service.settings import load_settings
 
 Overrides = dict[str, str | None]
@@ -24,8 +30,8 @@ def verify_facts(overrides: Overrides, form: Format) -> ExitCode:
         CommandError: The registry is silent, locked or gone, or of another schema.
     """
     keep_logs_off()
-    with named_registry(load_settings(overrides).registry_url) as url:
-        findings = list(verify_registry(url))
+    with named_registry(load_settings(overrides).registry_url) as url, _bar() as progress:
+        findings = list(verify_registry(url, progress=progress))
     if form is Format.JSON:
         document = {"sound": not findings, "findings": [asdict(each) for each in findings]}
         print_json(document)
@@ -35,6 +41,36 @@ def verify_facts(overrides: Overrides, form: Format) -> ExitCode:
     else:
         print_line("the registry is sound", "bold green")
     return ExitCode.ERROR if findings else ExitCode.OK
+
+
+@contextmanager
+def _bar() -> Iterator[Progress]:
+    """Show on a terminal what is looked through, how far and how fast; elsewhere nothing."""
+    console = screen(stderr=True)
+    if not console.is_terminal:
+        yield say_nothing
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+    )
+    with Bar(*columns, console=console, transient=True) as bar:
+        begun = time.monotonic()
+        task, before, told = bar.add_task("", total=None, rate=""), 0, 0
+
+        def tell(what: str, done: int, total: int | None) -> None:
+            nonlocal before, told
+            if bar.tasks[task].description != what:
+                before, told = before + told, 0
+            told = done
+            rate = (before + told) / max(time.monotonic() - begun, 0.001)
+            bar.update(
+                task, description=what, completed=done, total=total, rate=f"{rate:,.0f} rows/s"
+            )
+
+        yield tell
 
 
 def list_conflicts(overrides: Overrides, form: Format) -> None:

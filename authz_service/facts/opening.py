@@ -5,10 +5,12 @@ from __future__ import annotations
 from authz_service.facts.cache import FactsCache
 from authz_service.facts.cache_bounds import CacheBounds
 from authz_service.facts.cache_metrics import FactsCacheMetrics
+from authz_service.facts.change_feed import SqlChangeFeed
 from authz_service.facts.listing import CandidateLists
 from authz_service.facts.looks import OnUsable
 from authz_service.facts.sql_reader import SqlReader
 from authz_service.facts.workers import on_the_loop, worker_threads
+from authz_service.operations.change_feed import RegistryState
 
 _QUIET_TURNS = 16
 _KEYS_ON_THE_LOOP = 200
@@ -53,3 +55,13 @@ def lists_over(reader: SqlReader, cache: FactsCache) -> CandidateLists:
     return CandidateLists(
         reader, cache, threads_for=on_the_loop if reader.is_local else worker_threads
     )
+
+
+def feed_over(url: str, cache: FactsCache) -> SqlChangeFeed:
+    """Return the changes of the registry of *url*, at which *cache* looks for them as well."""
+
+    async def look() -> RegistryState:
+        await cache.facts_for((), 0)
+        return RegistryState(*cache.state)
+
+    return SqlChangeFeed(url, look, pace_seconds=cache.bounds.staleness_seconds)

@@ -38,3 +38,15 @@ def all_facts(session: Session, kind: FactKind) -> Iterator[Fact[Entity]]:
     for page in pages(session, columns, PLURALS[kind], "value IS NOT NULL"):
         for _id, *values in page:
             yield made_fact(kind, *values)
+
+
+def rows_in(session: Session, kind: FactKind) -> int:
+    """Return about how many rows there are of *kind*, at once: for progress."""
+    table = PLURALS[kind]
+    statement = (
+        f"SELECT count(*) FROM {table}"  # noqa: S608  # a name of ours
+        if session.is_sqlite
+        else f"SELECT reltuples::bigint FROM pg_class WHERE oid = '{table}'::regclass"  # noqa: S608  # as above
+    )
+    (rows,) = session.one(statement) or (0,)
+    return max(int(rows), 0)

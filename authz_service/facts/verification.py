@@ -2,68 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from authz_service.facts.database import Access, Database
-from authz_service.facts.pages import all_facts, pages
+from authz_service.facts.decoding import entity_of
+from authz_service.facts.history_verification import verify_attributions, verify_history
+from authz_service.facts.impossible import impossible_in
+from authz_service.facts.naming import references_in
+from authz_service.facts.pages import pages, rows_in
 from authz_service.facts.reach_verification import reach_breaches
 from authz_service.facts.recordings import COLUMNS, TABLES, Judged, judged_rows
 from authz_service.facts.revisions import state
 from authz_service.facts.schema import PLURALS
 from authz_service.facts.sessions import Session
-from authz_service.pdp.entities import Consultation, Containment, Entity, Subject
+from authz_service.facts.tallies import Finding, Progress, Tally, say_nothing
+from authz_service.pdp.entities import Entity
 from authz_service.pdp.entity_words import FactKind, ParticipantKind
 from authz_service.pdp.facts import Standing
-from authz_service.pdp.model import Instant
 
 _LOCK_SECONDS: Final = 2.0
-
-_REFERENCES: Final = (
-    (FactKind.SUBJECT, "tenant_id", FactKind.TENANT),
-    (FactKind.CONSULTATION, "tenant_id", FactKind.TENANT),
-    (FactKind.CONSULTATION, "patient_id", FactKind.SUBJECT),
-    (FactKind.RECORDING, "tenant_id", FactKind.TENANT),
-    (FactKind.RECORDING, "consultation_id", FactKind.CONSULTATION),
-    (FactKind.RECORDING, "owner_id", FactKind.SUBJECT),
-    (FactKind.ATTENDANCE, "id", FactKind.RECORDING),
-    (FactKind.DELEGATION, "patient_id", FactKind.SUBJECT),
-    (FactKind.DELEGATION, "delegate_id", FactKind.SUBJECT),
-    (FactKind.BLOCK, "patient_id", FactKind.SUBJECT),
-    (FactKind.BLOCK, "delegate_id", FactKind.SUBJECT),
-    (FactKind.RELATIONSHIP, "patient_id", FactKind.SUBJECT),
-    (FactKind.RELATIONSHIP, "staff_id", FactKind.SUBJECT),
-    (FactKind.GRANT, "subject_id", FactKind.SUBJECT),
-    (FactKind.GRANT, "recording_id", FactKind.RECORDING),
-    (FactKind.GRANT, "patient_id", FactKind.SUBJECT),
-    (FactKind.CONSENT, "patient_id", FactKind.SUBJECT),
-)
-_INTERVALS: Final = (
-    FactKind.SUBJECT,
-    FactKind.CONSULTATION,
-    FactKind.DELEGATION,
-    FactKind.BLOCK,
-    FactKind.RELATIONSHIP,
-    FactKind.GRANT,
-    FactKind.CONTAINMENT,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that cannot be right.
-
-    Attributes:
-        rule: What was looked for, as in ``recording.owner_id: no such subject``.
-        count: How many facts break it.
-        examples: The first of their ids.
-    """
-
-    rule: str
-    count: int
-    examples: tuple[str, ...]
+_STATEMENT_SECONDS: Final = 1800.0
+"""The lists of ten million recordings are compared in one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,28 +43,36 @@ class Conflict:
     witnesses: tuple[tuple[str, str, str], ...]
 
 
-def verify_registry(url: str, *, examples: int = 10) -> Iterator[Finding]:
-    """Yield what is wrong in the registry of *url*: references, intervals, conflicts and lists.
+def verify_registry(
+    url: str, *, examples: int = 10, progress: Progress = say_nothing
+) -> Iterator[Finding]:
+    """Yield what is wrong in the registry of *url*: in facts, in what stands beside them, in lists.
+
+    All is read out of one snapshot, a page at a time.
 
     Args:
         url: The registry.
         examples: How many ids to name for each finding.
+        progress: Told after every page what is looked through, and how far.
 
     Raises:
         FactsUnavailableError: The registry is silent, locked or gone, or of another schema.
     """
     with _reading(url) as session:
-        for kind, field, target in _REFERENCES:
-            yield from _found(*_broken_references(session, kind, field, target, examples))
-        for kind in _INTERVALS:
-            ids = (fact.entity.id for fact in all_facts(session, kind) if _is_odd(fact.entity))
-            yield from _found(
-                f"{kind}: an interval ends before it begins", *_counted(ids, examples)
-            )
-        conflicting = (one.recording_id for one in _conflicts(session))
-        yield from _found("recording: its facts disagree", *_counted(conflicting, examples))
+        broken, impossible = Tally(examples), Tally(examples)
+        for kind in FactKind:
+            _verify_facts(session, kind, broken, impossible, progress)
+        yield from broken.findings()
+        yield from impossible.findings()
+        rest = Tally(examples)
+        for recording_id in _conflicting(session, progress):
+            rest.add("recording: its facts disagree", recording_id)
+        verify_attributions(session, rest, progress)
+        verify_history(session, rest, progress)
+        progress("lists", 0, None)
         for rule, count, recordings in reach_breaches(session, examples):
-            yield from _found(rule, count, recordings)
+            rest.add_all(rule, count, recordings)
+        yield from rest.findings()
 
 
 def conflicts_in(url: str) -> Iterator[Conflict]:
@@ -122,7 +92,9 @@ def _reading(url: str) -> Iterator[Session]:
     Raises:
         FactsUnavailableError: The registry is silent, locked or gone, or of another schema.
     """
-    database = Database(url, lock_seconds=_LOCK_SECONDS, statement_seconds=120.0, pool=1)
+    database = Database(
+        url, lock_seconds=_LOCK_SECONDS, statement_seconds=_STATEMENT_SECONDS, pool=1
+    )
     try:
         with database.transaction(Access.READ) as session:
             state(session)
@@ -131,51 +103,52 @@ def _reading(url: str) -> Iterator[Session]:
         database.close()
 
 
-def _found(rule: str, count: int, examples: tuple[str, ...]) -> Iterator[Finding]:
-    """Yield a finding, if there is one."""
-    if count:
-        yield Finding(rule, count, examples)
+def _verify_facts(
+    session: Session, kind: FactKind, broken: Tally, impossible: Tally, progress: Progress
+) -> None:
+    """Count what the facts of *kind* name and is not stored, and what in them cannot have been."""
+    total, done = rows_in(session, kind), 0
+    for page in pages(session, "id, value", PLURALS[kind], "value IS NOT NULL"):
+        entities: list[Entity] = [entity_of(kind, value) for _id, value in page]
+        _count_broken(session, entities, kind, broken)
+        for entity in entities:
+            for words in impossible_in(entity):
+                impossible.add(f"{kind}: {words}", entity.id)
+        done += len(page)
+        progress(kind.value, done, max(total, done))
 
 
-def _counted(ids: Iterator[str], examples: int) -> tuple[int, tuple[str, ...]]:
-    """Return how many *ids* there are, and the first of them."""
-    count = 0
-    first: list[str] = []
-    for count, one in enumerate(ids, 1):  # noqa: B007  # the last index is the count
-        if len(first) < examples:
-            first.append(one)
-    return count, tuple(first)
+def _count_broken(
+    session: Session, entities: Sequence[Entity], kind: FactKind, broken: Tally
+) -> None:
+    """Count the facts that name what is not stored; one that does so twice in a field, once."""
+    named = [(entity.id, set(references_in(entity))) for entity in entities]
+    wanted: dict[FactKind, set[str]] = {}
+    for _id, references in named:
+        for one in references:
+            wanted.setdefault(one.kind, set()).add(one.id)
+    stored = {target: _stored(session, target, ids) for target, ids in wanted.items()}
+    for fact_id, references in named:
+        for field, target in sorted(
+            {(one.field, one.kind) for one in references if one.id not in stored[one.kind]}
+        ):
+            broken.add(f"{kind}.{field}: no such {target}", fact_id)
 
 
-def _broken_references(
-    session: Session, kind: FactKind, field: str, target: FactKind, examples: int
-) -> tuple[str, int, tuple[str, ...]]:
-    """Return which facts of *kind* name in *field* something that is not stored."""
-    broken = (
-        f"FROM {PLURALS[kind]} f LEFT JOIN {PLURALS[target]} t"
-        f" ON t.id = f.{field} AND t.value IS NOT NULL"
-        f" WHERE f.value IS NOT NULL AND f.{field} IS NOT NULL AND t.id IS NULL"
-    )
-    (count,) = session.one(f"SELECT count(*) {broken}") or (0,)
-    rows = session.rows(f"SELECT f.id {broken} ORDER BY f.id LIMIT {examples}") if count else []
-    return f"{kind}.{field}: no such {target}", count, tuple(row[0] for row in rows)
+def _stored(session: Session, kind: FactKind, ids: set[str]) -> set[str]:
+    """Return those of *ids* that are stored facts of *kind*."""
+    statement = f"SELECT id FROM {PLURALS[kind]} WHERE id = ANY(:ids) AND value IS NOT NULL"  # noqa: S608  # ours
+    return {row[0] for row in session.rows(statement, {"ids": ids})}
 
 
-def _is_odd(entity: Entity) -> bool:
-    """Whether an interval in *entity* ends before it begins, or as it begins."""
-    if isinstance(entity, Subject):
-        return any(_is_empty(role.valid_from, role.valid_to) for role in entity.roles)
-    if isinstance(entity, Consultation):
-        started, ended = entity.started_at, entity.ended_at
-        return started is not None and ended is not None and ended < started
-    if isinstance(entity, Containment):
-        return _is_empty(entity.scope.created_from, entity.scope.created_to)
-    return _is_empty(getattr(entity, "valid_from", None), getattr(entity, "valid_to", None))
-
-
-def _is_empty(begin: Instant | None, end: Instant | None) -> bool:
-    """Whether ``[begin, end)`` holds no instant."""
-    return begin is not None and end is not None and end <= begin
+def _conflicting(session: Session, progress: Progress) -> Iterator[str]:
+    """Yield the recordings whose facts disagree; tell how many were judged."""
+    total, done = rows_in(session, FactKind.RECORDING), 0
+    for page in pages(session, COLUMNS, TABLES, "r.value IS NOT NULL", "r.id"):
+        found = judged_rows(session, page)
+        yield from sorted(one for one, of in found.items() if of.standing is Standing.CONFLICT)
+        done += len(page)
+        progress("conflicts", done, max(total, done))
 
 
 def _conflicts(session: Session) -> Iterator[Conflict]:

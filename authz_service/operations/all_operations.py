@@ -7,6 +7,7 @@ from typing import Protocol
 
 from authz_service.operations.active_policy import ActivePolicy
 from authz_service.operations.batch_check_access import BatchCheckAccess
+from authz_service.operations.change_feed import ChangeFeed
 from authz_service.operations.check_access import CheckAccess, NewId
 from authz_service.operations.contain import CONTAINMENT_TOKENS, ContainAccess, ListContainments
 from authz_service.operations.list_recordings import LIST_TOKENS, ListObserver, ListRecordings
@@ -23,6 +24,7 @@ from authz_service.operations.ports import (
 )
 from authz_service.operations.read_decisions import LOG_TOKENS, ReadDecisions
 from authz_service.operations.reload_policy import Reload
+from authz_service.operations.watch_facts import WatchFacts
 from authz_service.operations.write_facts import FactsObserver, WriteFacts
 
 
@@ -40,6 +42,7 @@ class Plugs:
     candidates: CandidateSource
     registry: FactsRegistry
     containments: Containments
+    feed: ChangeFeed
     token_key: bytes
     journal: Journal
     decisions: DecisionLog
@@ -58,6 +61,7 @@ class Operations:
     write_facts: WriteFacts
     contain_access: ContainAccess
     list_containments: ListContainments
+    watch_facts: WatchFacts
     registry: FactsRegistry
     read_decisions: ReadDecisions
     active_policy: ActivePolicy
@@ -92,6 +96,7 @@ def operations_with(plugs: Plugs) -> Operations:
         list_containments=ListContainments(
             plugs.containments, clock=clock, tokens=PageTokens(plugs.token_key, CONTAINMENT_TOKENS)
         ),
+        watch_facts=WatchFacts(plugs.feed, journal, clock=clock),
         registry=plugs.registry,
         read_decisions=ReadDecisions(
             plugs.decisions, journal, clock=clock, tokens=PageTokens(plugs.token_key, LOG_TOKENS)

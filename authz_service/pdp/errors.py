@@ -112,13 +112,14 @@ class StateError(AuthzError):
 class CallLimit(StrEnum):
     """What a call came up against: a closed list, by which such calls are counted.
 
-    Those of the first four are refused, the others cut short.
+    Those of the first five are refused, the others cut short.
     """
 
     SERVICE = "service"
     CALLER = "caller"
     WAITING = "waiting"
     SLOW = "slow"
+    STREAMS = "streams"
     ARRIVAL = "arrival"
     DURATION = "duration"
 
@@ -128,6 +129,7 @@ _LIMITS = {
     CallLimit.CALLER: "this caller has as many calls in hand as one may have; ask fewer at once",
     CallLimit.WAITING: "too many large requests wait to be worked on; ask fewer at once",
     CallLimit.SLOW: "too many requests are still on their way; send each of them in one go",
+    CallLimit.STREAMS: "there are as many watches and exports as may be at once; end some first",
 }
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from google.protobuf import json_format
@@ -13,27 +14,31 @@ from authz_service.api.v1 import facts_pb2 as pb
 from authz_service.api.v1 import facts_pb2_grpc as grpc_api
 from authz_service.identity.caller_rules import CallerRule
 from authz_service.operations.ports import FactsRegistry
+from authz_service.operations.watch_facts import WatchFacts
 from authz_service.operations.write_facts import MAX_FACTS, WriteFacts
 from authz_service.pdp.entities import Entity
-from authz_service.pdp.entity_plain import fact_from_plain, fact_to_plain
-from authz_service.pdp.entity_words import FactKind
+from authz_service.pdp.entity_plain import fact_from_plain
 from authz_service.pdp.errors import InvalidRequestError, Violation
 from authz_service.pdp.facts import Fact, FactReference
 from authz_service.pdp.model import is_id
 from authz_service.server.call import Call
+from authz_service.server.change_messages import told
 from authz_service.server.convert import check_instants, require_actor
+from authz_service.server.fact_messages import KINDS, fill_fact
 
-_KINDS = {entities.FactKind.Value(f"FACT_KIND_{kind.name}"): kind for kind in FactKind}
 _MAX_REASON = 4096
 
 
 class FactsServicer(grpc_api.FactsServiceServicer):
     """Asks the operations, and nothing else."""
 
-    def __init__(self, write_facts: WriteFacts, registry: FactsRegistry) -> None:
-        """Write through *write_facts*, read from *registry*."""
+    def __init__(
+        self, write_facts: WriteFacts, registry: FactsRegistry, *, watch_facts: WatchFacts
+    ) -> None:
+        """Write through *write_facts*, read from *registry*, keep up with it by *watch_facts*."""
         self._write_facts = write_facts
         self._registry = registry
+        self._watch_facts = watch_facts
 
     async def WriteFacts(  # type: ignore[override]  # noqa: N802  # the layer hands a Call
         self, request: pb.WriteFactsRequest, context: Call
@@ -124,6 +129,18 @@ class FactsServicer(grpc_api.FactsServiceServicer):
             facts_revision=erasure.revision, erased=erasure.erased, naming=erasure.naming
         )
 
+    async def WatchFacts(  # type: ignore[override]  # noqa: N802  # the layer hands a Call
+        self, request: pb.WatchFactsRequest, context: Call
+    ) -> AsyncGenerator[pb.WatchFactsResponse, None]:
+        """Tell of every change."""
+        context.rule.require_every_tenant("watch facts: they are those of every tenant")
+        parts = self._watch_facts(
+            request.after_revision, request.after_state, context=context.context
+        )
+        async with aclosing(parts):
+            async for part in parts:
+                yield await told(part)
+
 
 def _require_reason(reason: str) -> None:
     """Refuse a reason that says nothing, or too much.
@@ -183,8 +200,7 @@ def _facts_to_proto(facts: Sequence[Fact[Entity]], revision: int) -> pb.ReadFact
     """Return *facts* as they are stored."""
     response = pb.ReadFactsResponse(facts_revision=revision)
     for fact in facts:
-        message = response.facts.add(revision=fact.revision)
-        json_format.ParseDict(fact_to_plain(fact, long_names=True), message)
+        fill_fact(response.facts.add(), fact)
     return response
 
 
@@ -197,7 +213,7 @@ def _references_from_proto(messages: Sequence[entities.FactReference]) -> list[F
     _require_count("references", len(messages))
     references = []
     for index, message in enumerate(messages):
-        kind = _KINDS.get(message.kind)
+        kind = KINDS.get(message.kind)
         if kind is None:
             raise InvalidRequestError(
                 Violation(

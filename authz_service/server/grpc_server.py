@@ -139,7 +139,10 @@ def _add_services(layer: Any, operations: Operations, denial_step_ms: int) -> No
         layer,
     )
     facts_pb2_grpc.add_FactsServiceServicer_to_server(
-        FactsServicer(operations.write_facts, operations.registry), layer
+        FactsServicer(
+            operations.write_facts, operations.registry, watch_facts=operations.watch_facts
+        ),
+        layer,
     )
     containment_pb2_grpc.add_ContainmentServiceServicer_to_server(
         ContainmentServicer(operations.contain_access, operations.list_containments), layer

@@ -34,6 +34,10 @@ class CallLimits(NamedTuple):
         arrival_seconds: How long a request may be on its way, once its headers are here.
         default_seconds: How long a call may take whose caller named no deadline.
         longest_seconds: How long a call may take whatever deadline its caller named.
+        streams: Most calls at once that are answered by many messages.
+        streams_of_one: Most of them of one caller; on insecure loopback `streams` alone binds.
+        stream_seconds: How long one of them lasts at most: less than the grace that a connection
+            has when it is to be made anew.
     """
 
     calls: int = 4000
@@ -44,6 +48,9 @@ class CallLimits(NamedTuple):
     arrival_seconds: float = 5.0
     default_seconds: float = 5.0
     longest_seconds: float = 30.0
+    streams: int = 100
+    streams_of_one: int = 10
+    stream_seconds: float = 300.0
 
 
 class CallCutError(TimeoutError):
@@ -83,6 +90,10 @@ class Place:
             self._cut = error
             self._task.cancel()
 
+    def stay(self) -> None:
+        """Last for as long as need be from now on; the place is kept."""
+        self._places.pop(self, None)
+
     async def in_time(self, answer: Awaitable[Any]) -> Any:
         """Return *answer*.
 
@@ -98,7 +109,7 @@ class Place:
             self._task.uncancel()
             raise self._cut from None
         finally:
-            del self._places[self]
+            self._places.pop(self, None)
 
 
 class CallsInFlight:

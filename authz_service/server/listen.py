@@ -24,6 +24,8 @@ and a thousand calls of which nothing is read could hold four gigabytes."""
 MAX_CONNECTION_AGE_SECONDS = 600
 """After which a client is told to connect anew, which it does without failing a call. Certificates
 that are replaced at half of their life, as SPIFFE's are, never end on a connection."""
+CONNECTION_GRACE_SECONDS = 330
+"""How long calls have to end afterwards: longer than a watch lasts, so that none is cut off."""
 
 OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -41,7 +43,7 @@ OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.max_connection_age_ms", MAX_CONNECTION_AGE_SECONDS * 1000),
-    ("grpc.max_connection_age_grace_ms", 30_000),
+    ("grpc.max_connection_age_grace_ms", CONNECTION_GRACE_SECONDS * 1000),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
 )
 

@@ -12,20 +12,17 @@ from time import perf_counter_ns
 from typing import Any, Protocol
 
 import grpc
-import structlog
 
-from authz_service.identity.callers_file import is_caller
 from authz_service.operations.records import CallContext
 from authz_service.pdp import errors
 from authz_service.pdp.model import is_id
 from authz_service.server.admission import Admitted, Gate
 from authz_service.server.call import Call
-from authz_service.server.failures import DrainingError, Failure, abort, failure_of
+from authz_service.server.failures import DrainingError, abort
 from authz_service.server.in_flight import GONE_SECONDS, CallLimits, CallsInFlight, Place
+from authz_service.server.streams import Streams
+from authz_service.server.troubles import LimitObserver, Troubles, let_go
 from authz_service.server.turns import SMALL_BYTES, Turns
-from authz_service.telemetry.seldom import Seldom
-
-log = structlog.get_logger(__name__)
 
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _LISTED_BYTES = 4 << 10
@@ -50,20 +47,16 @@ class RpcMeter(Protocol):
         ...
 
 
-class RpcObserver(Protocol):
+class RpcObserver(LimitObserver, Protocol):
     """Hears of every call."""
 
     def rpc(self, service: str, method: str) -> RpcMeter:
         """Return what counts the calls of one method."""
         ...
 
-    def call_limited(self, limit: errors.CallLimit) -> None:
-        """Count a call that came up against a limit. Must not raise."""
-        ...
-
 
 class StatusLayer(grpc.GenericRpcHandler):
-    """Wraps every unary method of ours once, when it is added.
+    """Wraps every method of ours once, when it is added.
 
     It stands where an interceptor would. grpc.aio's own interceptors add two tasks to every call,
     a fifth of an empty call's time; see the ADR on the server edge.
@@ -79,6 +72,7 @@ class StatusLayer(grpc.GenericRpcHandler):
         """Let in whom *gate* knows, within *limits*."""
         self._gate = gate
         self._observer = observer
+        self._troubles = Troubles(gate.refusals, observer)
         self._new_request_id = new_request_id
         self._wrapped: dict[str, Any] = {}
         self._in_flight = 0
@@ -86,7 +80,7 @@ class StatusLayer(grpc.GenericRpcHandler):
         self._idle = asyncio.Event()
         self._calls = CallsInFlight(limits)
         self._turns = Turns()
-        self._said = Seldom()
+        self._streams = Streams(limits)
 
     @property
     def in_flight(self) -> int:
@@ -94,10 +88,14 @@ class StatusLayer(grpc.GenericRpcHandler):
         return self._calls.count
 
     async def drain(self) -> None:
-        """Refuse calls from now on; return once none is in flight."""
+        """Refuse calls from now on; return once none is in flight.
+
+        Not waited for are those answered by many messages whose caller takes none any more.
+        """
         self._is_draining = True
         self._calls.hurry()
-        if self._in_flight:
+        await self._streams.close()
+        if self._in_flight > self._streams.stuck:
             await self._idle.wait()
 
     def service(self, handler_call_details: Any) -> Any:
@@ -110,7 +108,12 @@ class StatusLayer(grpc.GenericRpcHandler):
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
         """Wrap the methods of *service*; generated code calls this as it would a server's."""
         for name, handler in handlers.items():
-            self._wrapped[f"/{service}/{name}"] = grpc.stream_unary_rpc_method_handler(
+            made = (
+                grpc.stream_stream_rpc_method_handler
+                if handler.response_streaming
+                else grpc.stream_unary_rpc_method_handler
+            )
+            self._wrapped[f"/{service}/{name}"] = made(
                 self._wrap((service, name), handler),  # a stream, so that reading can be bounded
                 None,  # the bytes: what is no message is refused here, and not by grpc as unknown
                 handler.response_serializer,
@@ -118,7 +121,9 @@ class StatusLayer(grpc.GenericRpcHandler):
 
     def _wrap(self, rpc: tuple[str, str], method: Any) -> Handler:
         """Return the handler of *method* with everything around it."""
-        name, answer, meter = rpc[1], self._answering(rpc[1], method), self._observer.rpc(*rpc)
+        name, meter = rpc[1], self._observer.rpc(*rpc)
+        answering = self._telling if method.response_streaming else self._answering
+        answer = answering(name, method)
         is_brake = name in _BRAKES
 
         async def handle(_requests: Any, context: Any) -> Any:
@@ -139,8 +144,8 @@ class StatusLayer(grpc.GenericRpcHandler):
                 response = await place.in_time(answer(call, place, context))
                 code = "OK"
             except Exception as raised:  # noqa: BLE001  # the edge: what is not a status becomes one
-                failure = self._failure(raised, known_as, name)
-                _let_go(raised)
+                failure = self._troubles.failure(raised, known_as, name)
+                let_go(raised)
                 code = failure.status.name
                 await abort(context, failure, known_as.request_id)
             finally:
@@ -157,16 +162,40 @@ class StatusLayer(grpc.GenericRpcHandler):
         at_once = _BRAKE_BYTES if rpc in _BRAKES else SMALL_BYTES
 
         async def answer(call: Call, place: Place, context: Any) -> Any:
-            content = await context.read()
-            place.is_arriving = False
-            if content is grpc.aio.EOF:
-                await asyncio.sleep(GONE_SECONDS)
-                raise errors.InvalidRequestError(_NOTHING)
+            content = await _arrived(place, context)
             size = len(content) + weight
             if size <= at_once:
                 return await handler(parsed(content), call)
             async with turns.turn(call.rule.caller, size):
                 return await handler(parsed(content), call)
+
+        return answer
+
+    def _telling(self, rpc: str, method: Any) -> Callable[[Call, Place, Any], Awaitable[Any]]:
+        """Return what reads the request of a call of *method*, and answers with many messages."""
+        handler, parsed, admission = (
+            method.unary_stream,
+            method.request_deserializer,
+            self._gate.admission,
+        )
+
+        async def answer(call: Call, place: Place, context: Any) -> None:
+            request = parsed(await _arrived(place, context))
+            place.stay()
+
+            def still_allowed() -> None:
+                rule = admission.admit(context).rule
+                rule.require_rpc(rpc)
+                if rule != call.rule:
+                    raise DrainingError("what this caller may was changed; go on with another call")
+
+            await self._streams.tell(
+                handler(request, call),
+                context,
+                caller=call.rule.caller,
+                place=place,
+                still_allowed=still_allowed,
+            )
 
         return answer
 
@@ -184,7 +213,7 @@ class StatusLayer(grpc.GenericRpcHandler):
     def _leave(self) -> None:
         """Note that a call has ended."""
         self._in_flight -= 1
-        if self._is_draining and not self._in_flight:
+        if self._is_draining and self._in_flight <= self._streams.stuck:
             self._idle.set()
 
     def _ids(self, context: Any) -> tuple[str, str | None]:
@@ -198,53 +227,17 @@ class StatusLayer(grpc.GenericRpcHandler):
                 trace_id = match.group(1) if match else None
         return request_id or self._new_request_id(), trace_id
 
-    def _failure(self, raised: Exception, known_as: CallContext, rpc: str) -> Failure:
-        """Return the failure that *raised* is; tell of it where somebody has to know."""
-        failure = failure_of(raised)
-        error, status, reason = failure
-        refusals = self._gate.refusals
-        limit = getattr(error, "limit", None)
-        if limit is not None:
-            self._observer.call_limited(limit)
-            fields = {**_fields(error, known_as, rpc), "limit": limit.value}
-            self._tell(log.warning, "call_limited", fields)
-        if isinstance(error, errors.CallerUnauthenticatedError):
-            caller = error.caller if is_caller(error.caller) else ""  # it comes from outside
-            known_as = known_as._replace(caller=caller)
-            refusals.refused(error.refusal, known_as, rpc)
-        elif isinstance(error, errors.CallerNotAllowedError):
-            refusals.refused(error.refusal, known_as, rpc)
-        elif status is grpc.StatusCode.INTERNAL:
-            self._tell(log.error, "rpc_failed", _fields(error, known_as, rpc), exc_info=error)
-        elif status is grpc.StatusCode.UNAVAILABLE and reason != "DRAINING":
-            fields = _fields(error, known_as, rpc)
-            self._tell(log.warning, "rpc_unavailable", fields, why=str(error))
-        return failure
 
-    def _tell(self, tell: Any, event: str, fields: dict[str, str], **more: Any) -> None:
-        """Log *event* once a minute for each RPC and kind of error, with how often it happened."""
-        kind = f"{event} {fields['rpc']} {fields['error_type']} {fields.get('limit')}"
-        unsaid = self._said.due(kind)
-        if unsaid is not None:
-            tell(event, **fields, **more, **({"since_last": unsaid} if unsaid else {}))
+async def _arrived(place: Place, context: Any) -> bytes:
+    """Return the request of the call in *place*, once it is here.
 
-
-def _let_go(error: BaseException | None) -> None:
-    """Drop what *error* remembers of where it was raised.
-
-    gRPC keeps the error with the call, and the call's frames keep both: so a request, of up to
-    4 MiB, would be held until the cyclic collector comes by, which is after thousands of calls.
+    Raises:
+        InvalidRequestError: There is none.
     """
-    while error is not None:
-        error.__traceback__ = None
-        error = error.__context__
-
-
-def _fields(error: Exception, known_as: CallContext, rpc: str) -> dict[str, str]:
-    """Return what a line in the log says of a call that failed."""
-    return {
-        "rpc": rpc,
-        "request_id": known_as.request_id,
-        "caller": known_as.caller,
-        "error_type": type(error).__name__,
-    }
+    content = await context.read()
+    place.is_arriving = False
+    if content is grpc.aio.EOF:
+        await asyncio.sleep(GONE_SECONDS)
+        raise errors.InvalidRequestError(_NOTHING)
+    request: bytes = content
+    return request

@@ -14,7 +14,8 @@ from authz_service.facts.importer import FactsImporter, ImportSummary
 from authz_service.facts.reader import Key
 from authz_service.facts.sql_reader import SqlReader
 from authz_service.facts.sql_registry import SqlRegistry
-from authz_service.facts.verification import Conflict, Finding, conflicts_in, verify_registry
+from authz_service.facts.tallies import Finding
+from authz_service.facts.verification import Conflict, conflicts_in, verify_registry
 from authz_service.pdp.entities import Relationship
 from authz_service.pdp.entity_plain import fact_to_plain
 from authz_service.pdp.entity_words import FactKind, RelationshipKind
