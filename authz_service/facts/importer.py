@@ -1,22 +1,30 @@
-"""Imports JSON Lines: strict, a thousand facts a transaction, going on where it was stopped."""
+"""Imports JSON Lines: strict, as fast as the database takes them, going on where it was stopped."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from time import perf_counter
 from typing import Final
 
 from authz_service.facts.database import Access, Database
-from authz_service.facts.import_lines import Line, blocks_of, lines_in
+from authz_service.facts.import_blocks import Done, Origin, Prepared, write_block, write_lines
+from authz_service.facts.import_crew import prepared
+from authz_service.facts.import_lines import Chunk, Line, blocks_of, chunks_of, lines_in
 from authz_service.facts.sessions import Session
-from authz_service.facts.writing import Leave, Written, write_facts
 from authz_service.operations.ports import Clock
 from authz_service.pdp.errors import InvalidRequestError, StateError
 
 _LOCK_SECONDS: Final = 10.0
+_SECONDS_AT_ONCE: Final = 0.4
+"""How long a transaction may take, and whoever else writes wait for it."""
+_CHUNKS_AT_ONCE: Final = 9
+"""Fewer facts than a cache follows one by one: with more it would drop all that it holds."""
 _PROGRESS: Final = (
     "SELECT lines_done, finished, written, skipped, unchanged FROM facts_imports"
     " WHERE sha256 = :sha256"
@@ -74,7 +82,7 @@ class FactsImporter:
         Raises:
             FactsUnavailableError: The URL names no database that this service can use.
         """
-        self._database = Database(url, lock_seconds=_LOCK_SECONDS, pool=1)
+        self._database = Database(url, lock_seconds=_LOCK_SECONDS, pool=1, by_index=True)
         self._clock = clock
 
     def import_file(self, path: Path, *, actor: str, progress: Progress) -> ImportSummary:
@@ -119,43 +127,103 @@ class FactsImporter:
         actor: str,
         progress: Progress,
     ) -> ImportSummary:
-        """Import *lines*, block by block, onto what *summary* says is done."""
+        """Import *lines* onto what *summary* says is done."""
+        run = _Run(self._database, self._clock, summary, digest, actor=actor, progress=progress)
         try:
-            for block in blocks_of(lines, summary.name, summary.lines):
-                summary = self._import_block(block, summary, digest, actor)
-                progress(summary)
+            run.write(chunks_of(lines, summary.lines))
         except (InvalidRequestError, StateError) as error:
-            return replace(summary, problem=str(error))
-        finished = replace(summary, finished=True)
+            return replace(run.summary, problem=str(error))
+        finished = replace(run.summary, finished=True)
         if digest is not None:
             with self._database.transaction(Access.WRITE) as session:
                 _keep(session, digest, finished)
         return finished
 
-    def _import_block(
-        self, block: Sequence[Line], summary: ImportSummary, digest: str | None, actor: str
-    ) -> ImportSummary:
-        """Write one block in one transaction, with how far the file is now."""
-        with self._database.transaction(Access.WRITE) as session:
-            if digest is not None:
-                _check_alone(session, digest, summary)
-            written = write_facts(
-                session,
-                [line.fact for line in block],
-                actor=actor,
-                now=self._clock.now(),
-                leave=Leave(replays=True),
-                naming=lambda index: f"{summary.name}:{block[index].number}: ",
-            )
-            after = _added(summary, block[-1].number, written)
-            if digest is not None:
-                _keep(session, digest, after)
-        return after
-
     def _progress_of(self, digest: str, name: str) -> ImportSummary:
         """Return how far earlier imports of the same bytes came."""
         with self._database.transaction(Access.READ) as session:
             return _progress(session, digest, name)
+
+
+class _Run:
+    """One import on its way.
+
+    Attributes:
+        summary: What is committed.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        summary: ImportSummary,
+        digest: str | None,
+        *,
+        actor: str,
+        progress: Progress,
+    ) -> None:
+        self.summary = summary
+        self._database = database
+        self._clock = clock
+        self._digest = digest
+        self._actor = actor
+        self._progress = progress
+        self._chunks_at_once = 1
+
+    def write(self, chunks: Iterable[Chunk]) -> None:
+        """Write all *chunks*.
+
+        Raises:
+            InvalidRequestError: A fact is malformed; what precedes it is written.
+            StateError: A fact contradicts what is stored, or may not be written over it.
+        """
+        if self._database.is_sqlite:
+            for chunk in chunks:
+                self._write_by_lines(chunk)
+            return
+        with closing(prepared(chunks)) as coming:
+            while block := list(islice(coming, self._chunks_at_once)):
+                self._write_at_once(block)
+
+    def _write_at_once(self, block: Sequence[Prepared]) -> None:
+        """Write *block* in one transaction; chunk by chunk where that is refused.
+
+        So what is stored, and what is said, does not depend on how much was tried at once.
+        """
+        begun = perf_counter()
+        try:
+            self._commit(lambda session, origin: write_block(session, block, origin))
+        except (InvalidRequestError, StateError):
+            for chunk, _grain in block:
+                self._write_by_lines(chunk)
+        self._pace(len(block), perf_counter() - begun)
+
+    def _write_by_lines(self, chunk: Chunk) -> None:
+        """Write *chunk* by the one writer of changes, in one transaction or a few."""
+        for lines in blocks_of(chunk.lines, self.summary.name, chunk.before):
+            self._commit(partial(_write_lines, lines))
+
+    def _commit(self, write: Callable[[Session, Origin], Done]) -> None:
+        """Commit what *write* writes, with how far the file is then."""
+        origin = Origin(self.summary.name, self._actor, self._clock.now())
+        with self._database.transaction(Access.WRITE) as session:
+            if self._digest is not None:
+                _check_alone(session, self._digest, self.summary)
+            after = _added(self.summary, write(session, origin))
+            if self._digest is not None:
+                _keep(session, self._digest, after)
+        self.summary = after
+        self._progress(after)
+
+    def _pace(self, chunks: int, seconds: float) -> None:
+        """Take as much at once from now on as others who write may wait for."""
+        fitting = round(chunks * _SECONDS_AT_ONCE / max(seconds, 0.001))
+        self._chunks_at_once = min(max(fitting, 1), self._chunks_at_once * 2, _CHUNKS_AT_ONCE)
+
+
+def _write_lines(lines: Sequence[Line], session: Session, origin: Origin) -> Done:
+    """Write *lines*, which are given before all else."""
+    return write_lines(session, lines, origin)
 
 
 def _progress(session: Session, digest: str, name: str) -> ImportSummary:
@@ -192,12 +260,12 @@ def _keep(session: Session, digest: str, summary: ImportSummary) -> None:
     )
 
 
-def _added(summary: ImportSummary, line: int, written: Written) -> ImportSummary:
-    """Return *summary* with one transaction more, up to *line*."""
+def _added(summary: ImportSummary, done: Done) -> ImportSummary:
+    """Return *summary* with one transaction more."""
     return replace(
         summary,
-        lines=line,
-        written=summary.written + written.written,
-        skipped=summary.skipped + written.skipped,
-        unchanged=summary.unchanged + written.unchanged,
+        lines=max(summary.lines, done.last),
+        written=summary.written + done.written,
+        skipped=summary.skipped + done.skipped,
+        unchanged=summary.unchanged + done.unchanged,
     )

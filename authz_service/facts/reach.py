@@ -8,7 +8,7 @@ way: their recordings are found by the recordings themselves.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from authz_service.facts.changes import Change
@@ -84,8 +84,13 @@ OF_FACTS: Final = {
 }
 """The rows that come of some recordings, of some attendances, and of some other facts."""
 
-_COLUMNS: Final = "(subject_id, way, created_at, recording_id)"
-_PUT: Final = f"INSERT INTO recording_reach {_COLUMNS} "
+_OF_NEW: Final = {
+    FactKind.RECORDING: OF_RECORDINGS,
+    FactKind.ATTENDANCE: OF_ATTENDANCES,
+    **OF_FACTS,
+}
+REACH_COLUMNS: Final = ("subject_id", "way", "created_at", "recording_id")
+_PUT: Final = f"INSERT INTO recording_reach ({', '.join(REACH_COLUMNS)}) "
 _ONCE: Final = " ON CONFLICT DO NOTHING"
 NOTE: Final = f"{_PUT}VALUES (?, ?, ?, ?){_ONCE}"
 FORGET: Final = (
@@ -126,15 +131,20 @@ def note_reach(session: Session, changes: Collection[Change], unsettled: frozens
     session.run_many(NOTE, sorted(row for change in made for row in holds_of(change.new)))
 
 
-def fill_reach(session: Session) -> None:
-    """Note what all stored facts open; holds aside, which `note_holds` notes with their facts."""
-    for select in EVERY_WAY:
-        session.run(filling(select))
+def note_reach_of_new(session: Session, ids: Mapping[FactKind, Collection[str]]) -> None:
+    """Note what new facts open, which are stored by now, as are the viewers of their holds.
 
-
-def note_holds(session: Session, changes: Collection[Change]) -> None:
-    """Note the viewers of the holds on new recordings."""
-    session.run_many(NOTE, sorted(row for change in changes for row in holds_of(change.new)))
+    Args:
+        session: The write.
+        ids: The facts by kind.
+    """
+    whole = frozenset(ids.get(FactKind.RECORDING, ()))
+    for kind, statement in _OF_NEW.items():
+        named = ids.get(kind, ())
+        if kind is FactKind.ATTENDANCE:
+            named = [one for one in named if one not in whole]
+        if named:
+            session.run(filling(statement), {"ids": named})
 
 
 def holds_of(entity: Entity | None) -> set[Row]:

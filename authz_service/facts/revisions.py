@@ -153,14 +153,6 @@ def record_attributions(session: Session, write: Write, disputed: dict[str, bool
     )
 
 
-def record_everything(session: Session, write: Write, everything: Key) -> None:
-    """Record that *write* may have changed anything, without saying what."""
-    at = write.recorded_at
-    keys = keys_text([everything])
-    row = (write.revision, FILL_KIND, "fill", keys, None, "fill", at, at, False)
-    session.run_many(_CHANGE, [row])
-
-
 def record_write(session: Session, write: Write, facts: int) -> None:
     """Record *write* itself, which wrote so many *facts*."""
     session.run(

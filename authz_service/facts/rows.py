@@ -71,15 +71,22 @@ def stored_rows(
     session: Session, references: Collection[FactReference]
 ) -> dict[FactReference, Stored]:
     """Return the rows of *references*, deleted ones included; one statement for each kind."""
-    found = {}
-    for kind, ids in by_kind(references).items():
-        statement = (
-            f"SELECT id, value, source, observed_at, revision FROM {FACT_TABLES[kind].name}"  # noqa: S608  # a name of ours
-            " WHERE id = ANY(:ids)"
-        )
-        for fact_id, *columns in session.rows(statement, {"ids": ids}):
-            found[FactReference(kind, fact_id)] = Stored(*columns)
-    return found
+    return {
+        FactReference(kind, fact_id): stored
+        for kind, ids in by_kind(references).items()
+        for fact_id, stored in stored_of_kind(session, kind, ids).items()
+    }
+
+
+def stored_of_kind(session: Session, kind: FactKind, ids: Collection[str]) -> dict[str, Stored]:
+    """Return the rows of the facts of *kind* that have one of *ids*, deleted ones included."""
+    statement = (
+        f"SELECT id, value, source, observed_at, revision FROM {FACT_TABLES[kind].name}"  # noqa: S608  # a name of ours
+        " WHERE id = ANY(:ids)"
+    )
+    return {
+        fact_id: Stored(*columns) for fact_id, *columns in session.rows(statement, {"ids": ids})
+    }
 
 
 def by_kind(references: Collection[FactReference]) -> dict[FactKind, list[str]]:

@@ -98,6 +98,11 @@ class Session:
         if rows:
             self._cursor.executemany(self._statements.translated(statement), rows)
 
+    def copy(self, table: str, columns: Sequence[str], text: bytes) -> None:
+        """Write the rows of *text*, in the text format of COPY, into *table* (PostgreSQL)."""
+        with self._cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
+            copy.write(text)
+
     def close(self) -> None:
         """Give back the cursor."""
         self._cursor.close()

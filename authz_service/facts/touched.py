@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from authz_service.facts.changes import Change
@@ -29,13 +29,27 @@ def touched_keys(
         return frozenset(Key("recording", one) for one in booked.get(change.id, ()))
     if change.kind is FactKind.SUBJECT:
         one = frozenset({change.id})
-        people = one.union(*(each.around(one) for each in links)) if change.relinks else one
-        return frozenset(
-            key for who in people for key in (Key("subject", who), Key("patient", who))
+        return people_keys(
+            one.union(*(each.around(one) for each in links)) if change.relinks else one
         )
     keys = _KEYS[change.kind]
     entities = (one for one in (change.old, change.new) if one is not None)
     return frozenset(key for entity in entities for key in keys(entity))
+
+
+def people_keys(people: Iterable[str]) -> Keys:
+    """Return the keys of *people*, each of whom is a subject and may be a patient."""
+    return frozenset(key for who in people for key in (Key("subject", who), Key("patient", who)))
+
+
+def named_keys(kind: FactKind, entity: Entity) -> Keys:
+    """Return the keys that a new fact of *kind* touches by itself.
+
+    A consultation touches the recordings of it, too, and a subject those whom it declares.
+    """
+    if kind is FactKind.CONSULTATION:
+        return frozenset()
+    return people_keys((entity.id,)) if kind is FactKind.SUBJECT else _KEYS[kind](entity)
 
 
 def _its_recording(entity: Entity) -> Keys:

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from authz_service.facts.bulk import fill_registry
 from authz_service.facts.exporter import export_lines
 from authz_service.facts.importer import FactsImporter, ImportSummary
-from authz_service.facts.reader import Key
 from authz_service.facts.sql_reader import SqlReader
 from authz_service.facts.sql_registry import SqlRegistry
 from authz_service.facts.tallies import Finding
@@ -19,7 +17,6 @@ from authz_service.facts.verification import Conflict, conflicts_in, verify_regi
 from authz_service.pdp.entities import Relationship
 from authz_service.pdp.entity_plain import fact_to_plain
 from authz_service.pdp.entity_words import FactKind, RelationshipKind
-from authz_service.pdp.errors import StateError
 from tests.contract.facts.registry_cases import (
     ACTOR,
     SteppingClock,
@@ -29,7 +26,6 @@ from tests.contract.facts.registry_cases import (
     fact,
     recording,
     reference,
-    reset,
     subject,
     world,
 )
@@ -66,9 +62,10 @@ def revision_of(url: str) -> int:
         reader.close()
 
 
-def test_a_file_is_imported_a_thousand_facts_at_a_time(
+def test_a_file_is_imported_a_thousand_facts_at_a_time_at_first(
     importer: FactsImporter, registry_url: str, tmp_path: Path
 ) -> None:
+    """PostgreSQL takes more at once from then on, where it is quick."""
     path = subjects_file(tmp_path / "facts.jsonl", 2500)
     heard: list[int] = []
 
@@ -76,9 +73,9 @@ def test_a_file_is_imported_a_thousand_facts_at_a_time(
         path, actor=ACTOR, progress=lambda so_far: heard.append(so_far.lines)
     )
 
-    assert heard == [1000, 2000, 2500]
+    assert heard in ([1000, 2000, 2500], [1000, 2500])
     assert summary == ImportSummary(str(path), 2500, written=2500, finished=True)
-    assert revision_of(registry_url) == 3
+    assert revision_of(registry_url) == len(heard)
 
 
 def test_a_killed_import_goes_on_at_the_next_line(
@@ -88,17 +85,18 @@ def test_a_killed_import_goes_on_at_the_next_line(
     path = subjects_file(tmp_path / "facts.jsonl", 2500)
 
     def kill(so_far: ImportSummary) -> None:
-        if so_far.lines == 2000:
+        if so_far.lines == 1000:
             raise Killed
 
     with pytest.raises(Killed):
         importer.import_file(path, actor=ACTOR, progress=kill)
+    before = revision_of(registry_url)
     summary = importer.import_file(path, actor=ACTOR, progress=ignore)
 
     assert summary == ImportSummary(
-        str(path), 2500, written=2500, resumed_after=2000, written_before=2000, finished=True
+        str(path), 2500, written=2500, resumed_after=1000, written_before=1000, finished=True
     )
-    assert revision_of(registry_url) == 3
+    assert (before, revision_of(registry_url)) == (1, 3)
 
 
 def test_a_finished_file_is_not_imported_twice(
@@ -243,23 +241,3 @@ async def test_conflicts_say_who_named_whom(registry: SqlRegistry, registry_url:
             ),
         )
     ]
-
-
-async def test_an_empty_registry_is_filled_in_one_write(
-    registry: SqlRegistry, registry_url: str
-) -> None:
-    """What is loaded from it is what other writes would have made of the same facts."""
-    facts = [*world(), *(fact(subject(f"s{number}", family=("ana",))) for number in range(3))]
-    await registry.write(facts, actor=ACTOR)
-    keys = [Key("recording", "r1"), Key("subject", "s1"), Key("patient", "ana")]
-    reader = SqlReader(registry_url, SteppingClock())
-    expected = reader.load(keys).values
-    reset(registry_url)
-
-    written = fill_registry(registry_url, facts, actor=ACTOR, clock=SteppingClock())
-
-    assert written == 9
-    assert reader.load(keys).values == expected
-    with pytest.raises(StateError, match="only a registry without any write"):
-        fill_registry(registry_url, facts, actor=ACTOR, clock=SteppingClock())
-    reader.close()

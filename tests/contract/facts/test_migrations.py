@@ -12,11 +12,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
-from authz_service.facts.bulk import fill_registry
 from authz_service.facts.database import parsed
 from authz_service.facts.schema import SCHEMA_VERSION, VERSION_TABLE, metadata
 from authz_service.facts.schema_version import SchemaState, migrate
 from authz_service.facts.sql_registry import SqlRegistry
+from authz_service.facts.write_rules import MAX_FACTS
 from authz_service.pdp.entities import (
     Attendance,
     Delegation,
@@ -99,9 +99,10 @@ def back_to_the_first(url: str) -> None:
 @pytest.fixture
 async def filled_url(own_registry_url: str) -> str:
     """A registry of the first schema, with facts that open every way."""
-    facts = map(fact, facts_of_every_way())
-    fill_registry(own_registry_url, facts, actor=ACTOR, clock=SteppingClock())
     registry = SqlRegistry(own_registry_url, SteppingClock())
+    facts = [fact(one) for one in facts_of_every_way()]
+    for begin in range(0, len(facts), MAX_FACTS):
+        await registry.write(facts[begin : begin + MAX_FACTS], actor=ACTOR)
     await registry.delete([reference(FactKind.RECORDING, "gone")], actor=ACTOR)
     registry.close()
     back_to_the_first(own_registry_url)

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from authz_service.facts.bulk import fill_registry
 from authz_service.facts.reach_verification import MISSING, SURPLUS
 from authz_service.facts.sql_registry import SqlRegistry
 from authz_service.facts.verification import verify_registry
@@ -47,7 +46,6 @@ from tests.contract.facts.registry_cases import (
     empty,
     fact,
     recording,
-    reset,
     run,
     world,
 )
@@ -134,20 +132,6 @@ def test_reach_is_what_all_facts_say(registry_url: str, steps: Sequence[Sequence
 
         assert stored_reach(registry_url) == reach_of(stored_facts(registry_url))
     registry.close()
-
-
-@given(written)
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    max_examples=settings().max_examples // 4,
-)
-def test_a_filled_registry_says_the_same(registry_url: str, facts: Sequence[Entity]) -> None:
-    reset(registry_url)
-    last = {(type(one), one.id): one for one in facts}
-
-    fill_registry(registry_url, map(fact, last.values()), actor=ACTOR, clock=SteppingClock())
-
-    assert stored_reach(registry_url) == reach_of(list(last.values()))
 
 
 async def changed(registry: SqlRegistry, step: Sequence[Any], day: int) -> None:
