@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,13 +33,15 @@ class ServiceProcess:
         log: Where its log goes: standard error, one JSON object a line.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, settings: Mapping[str, str], command: Sequence[str] = COMMAND
+    ) -> None:
         self.log = folder / "service.log"
         self.log.touch()
         self._begun_at = self.log.stat().st_size
         with self.log.open("ab") as stream:
             self._process = subprocess.Popen(
-                COMMAND, env=environment(folder, settings), stderr=stream
+                command, env=environment(folder, settings), stderr=stream
             )
         try:
             started = self.await_event("service_started")
@@ -107,19 +109,23 @@ def environment(folder: Path, settings: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def serving_process(folder: Path, **settings: str) -> Iterator[ServiceProcess]:
+def serving_process(
+    folder: Path, command: Sequence[str] = COMMAND, **settings: str
+) -> Iterator[ServiceProcess]:
     """Serve in a process; *settings* are environment variables. It is killed at the end."""
-    process = ServiceProcess(folder, settings)
+    process = ServiceProcess(folder, settings, command)
     try:
         yield process
     finally:
         process.kill()
 
 
-def refused_start(folder: Path, **settings: str) -> tuple[int, str]:
+def refused_start(
+    folder: Path, command: Sequence[str] = COMMAND, **settings: str
+) -> tuple[int, str]:
     """Start a service that must not start; return its exit code and what it said."""
     ended = subprocess.run(
-        COMMAND,
+        command,
         env=environment(folder, settings),
         capture_output=True,
         text=True,

@@ -15,7 +15,8 @@ from authz_service.cli.doctor_network import (
     http_address,
     worker_addresses,
 )
-from authz_service.cli.doctor_stores import disk, policy, registry
+from authz_service.cli.doctor_registry import registry, registry_server
+from authz_service.cli.doctor_stores import disk, policy
 from authz_service.cli.doctor_system import open_files, platform_found
 from authz_service.cli.doctor_tls import certificates
 from authz_service.cli.failures import failure_of
@@ -32,6 +33,7 @@ _LOOKS: tuple[tuple[str, Look], ...] = (
     ("health address", health_address),
     ("workers", worker_addresses),
     ("registry", registry),
+    ("registry server", registry_server),
     ("journal", journal),
     ("disk", disk),
     ("decision store", decision_store),

@@ -21,6 +21,8 @@ class CacheBounds:
             sent; until then it gathers. A turn takes some 3 µs. With 0 it is sent at the end of
             the turn in which something was missed first.
         max_touched: For how many keys it is remembered when they were last touched.
+        retry_seconds: How long after a look that failed there is no other: who asks meanwhile is
+            told of that one, and a server that comes back is not met by a crowd.
         idle_look_seconds: How often the registry is looked at when nobody asks.
     """
 
@@ -32,4 +34,5 @@ class CacheBounds:
     max_load_keys: int = 2_000
     quiet_turns: int = 0
     max_touched: int = 20_000
+    retry_seconds: float = 0.0
     idle_look_seconds: float = 1.0

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Final
 
+from authz_service.facts.compatibility import VERSIONS
 from authz_service.facts.decoding import from_microseconds, to_microseconds
 from authz_service.facts.reach import WAYS
 from authz_service.facts.reader import Candidates, PageQuestion
 from authz_service.facts.revisions import checked_state
-from authz_service.facts.schema import VERSION_TABLE
 from authz_service.facts.sessions import Query, Row, Session
 from authz_service.operations.lists import ListKey
 from authz_service.pdp.model import Relation
@@ -60,7 +60,7 @@ No EXISTS: PostgreSQL could decide to read all that the subject reaches first.
 """
 
 _WITH_STATE: Final = (
-    f"SELECT s.revision, s.nonce, (SELECT version_num FROM {VERSION_TABLE}), c.created_at, c.id"  # noqa: S608  # words of ours
+    f"SELECT s.revision, s.nonce, {VERSIONS}, c.created_at, c.id"  # noqa: S608  # words of ours
     " FROM facts_revision s LEFT JOIN ({candidates}) c ON TRUE"
 )
 _COLUMNS: Final = 5

@@ -10,13 +10,18 @@ from typing import Final
 
 import psycopg
 import sqlalchemy.exc
-from sqlalchemy import URL, Engine, make_url
+from sqlalchemy import URL, make_url
 from sqlalchemy.pool import PoolProxiedConnection
 
+from authz_service.facts.bounded_connection import LiveConnections
 from authz_service.facts.engines import postgresql_engine, sqlite_engine
 from authz_service.facts.giving_way import JOIN_LINE, GivingWay
 from authz_service.facts.sessions import Session, Statements
+from authz_service.facts.trouble import why_unusable
 from authz_service.pdp.errors import FactsUnavailableError
+
+_GRACE_SECONDS: Final = 1.0
+"""How much later than the server's own bound for a statement we stop waiting for its answer."""
 
 _MALFORMED: Final = "its URL is malformed; in a password write @ : / % as %40 %3A %2F %25"
 
@@ -67,13 +72,14 @@ class Database:
         self.giving_way = GivingWay()
         self._lock_seconds = lock_seconds
         self._statements = Statements(is_sqlite=self.is_sqlite)
-        self._engine: Engine = (
-            sqlite_engine(self.url, lock_seconds, pool)
-            if self.is_sqlite
-            else postgresql_engine(
-                self.url, lock_seconds, statement_seconds, pool, by_index=by_index
-            )
+        self._live: LiveConnections | None = None
+        if self.is_sqlite:
+            self._engine = sqlite_engine(self.url, lock_seconds, pool)
+            return
+        self._engine = postgresql_engine(
+            self.url, lock_seconds, statement_seconds, pool, by_index=by_index
         )
+        self._live = LiveConnections(self._engine, statement_seconds + _GRACE_SECONDS)
 
     @contextmanager
     def transaction(self, access: Access) -> Iterator[Session]:
@@ -113,12 +119,12 @@ class Database:
             yield session
             session.close()
         except (sqlite3.Error, psycopg.Error, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
-            _drop(lent)
+            self._drop(lent, error)
             lent = None
             if _is_ours(error):  # its text may hold what a row holds: birth dates, reasons
                 defect = f"a statement broke a rule of the schema ({type(error).__name__})"
                 raise RuntimeError(defect) from None
-            raise FactsUnavailableError(_why(error)) from error
+            raise FactsUnavailableError(why_unusable(error)) from error
         finally:
             if lent is not None:
                 lent.close()
@@ -126,6 +132,15 @@ class Database:
     def close(self) -> None:
         """Close all connections; the next transaction opens new ones."""
         self._engine.dispose()
+
+    def _drop(self, lent: PoolProxiedConnection | None, error: Exception) -> None:
+        """Close a connection on which something failed, for good."""
+        if lent is None:
+            return
+        was_lost = getattr(lent.driver_connection, "closed", True)
+        if self._live is not None and was_lost and isinstance(error, psycopg.OperationalError):
+            self._live.suspect()
+        lent.invalidate()
 
 
 def parsed(url: str | URL) -> URL:
@@ -150,47 +165,6 @@ def parsed(url: str | URL) -> URL:
     )
 
 
-def _drop(lent: PoolProxiedConnection | None) -> None:
-    """Close a connection on which something failed, for good."""
-    if lent is not None:
-        lent.invalidate()
-
-
 def _is_ours(error: Exception) -> bool:
     """Whether *error* is a defect of a statement of ours, not of the database's state."""
     return isinstance(error, (sqlite3.IntegrityError, psycopg.IntegrityError))
-
-
-_SQLITE_WORDS: Final = {
-    sqlite3.SQLITE_BUSY: "it is locked by another process",
-    sqlite3.SQLITE_LOCKED: "it is locked by another process",
-    sqlite3.SQLITE_READONLY: "it is read-only",
-    sqlite3.SQLITE_CANTOPEN: "its file is gone or cannot be opened",
-    sqlite3.SQLITE_FULL: "its disk is full",
-    sqlite3.SQLITE_CORRUPT: "its file is damaged",
-    sqlite3.SQLITE_NOTADB: "its file is no SQLite database",
-    sqlite3.SQLITE_IOERR: "its disk fails",
-}
-_POSTGRESQL_WORDS: Final[tuple[tuple[type[psycopg.Error], str], ...]] = (
-    (psycopg.errors.LockNotAvailable, "it is locked by another process"),
-    (psycopg.errors.QueryCanceled, "a statement took too long"),
-    (psycopg.errors.ReadOnlySqlTransaction, "it is read-only"),
-    (psycopg.errors.UndefinedTable, "it has not been set up"),
-    (psycopg.errors.UndefinedColumn, "its schema is of another version"),
-    (psycopg.errors.DiskFull, "its disk is full"),
-)
-
-
-def _why(error: Exception) -> str:
-    """Say what *error* means, in words of ours: a driver's own may hold what a row holds."""
-    if isinstance(error, sqlite3.Error):
-        code = getattr(error, "sqlite_errorcode", None)
-        if code is None or code & 0xFF == sqlite3.SQLITE_ERROR:
-            return "its schema is of another version, or it has not been set up"
-        return _SQLITE_WORDS.get(code & 0xFF, "SQLite refused a statement")
-    for known, words in _POSTGRESQL_WORDS:
-        if isinstance(error, known):
-            return words
-    if isinstance(error, sqlalchemy.exc.TimeoutError):
-        return "all its connections are in use"
-    return "it does not answer"

@@ -19,6 +19,9 @@ _PLANS_THAT_SCAN: Final = (
     "enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin",
 )  # fmt: skip
 
+APPLICATION: Final = "authz-registry"
+"""How our connections are named at a PostgreSQL server."""
+
 FileIdentity = tuple[int, int] | None
 """Device and inode of a file; None where there is none."""
 
@@ -98,6 +101,7 @@ def postgresql_engine(
         connect_args={
             "autocommit": True,
             "connect_timeout": _CONNECT_SECONDS,
+            "application_name": APPLICATION,
             "tcp_user_timeout": _SILENCE_MILLISECONDS,
             "keepalives_idle": 5,
             "keepalives_interval": 1,

@@ -52,12 +52,20 @@ class Looks:
         self._metrics = metrics
         self._on_usable = on_usable
         self._flight: Flight | None = None
+        self._failed_flight: Flight | None = None
+        self._failed_at = 0.0
         self._closed = False
 
     def start(self) -> Flight:
-        """Return the look that is under way, sent now if there was none. Does not wait."""
+        """Return the look that is under way, sent now if there was none. Does not wait.
+
+        Shortly after a failure it is the look that failed.
+        """
         flight = self._flight
         if flight is None:
+            failed = self._failed_flight
+            if failed is not None and self._has_just_failed():
+                return failed
             flight = self._flight = Flight()
             self._send(flight)
         return flight
@@ -117,12 +125,17 @@ class Looks:
         if error is None:
             self._seen(flight, sent_at, future.result())
             return
-        self._flight = None
-        flight.land(self._failed(error, time.monotonic() - sent_at))
+        self._flight, self._failed_flight = None, flight
+        self._failed_at = time.monotonic()
+        flight.land(self._failed(error, self._failed_at - sent_at))
+
+    def _has_just_failed(self) -> bool:
+        """Whether it is too early for another look."""
+        return time.monotonic() - self._failed_at < self._bounds.retry_seconds
 
     def _seen(self, flight: Flight, sent_at: float, seen: Look | Changes) -> None:
         """Apply what a look saw, and wake those who wait for it."""
-        self._flight = None
+        self._flight = self._failed_flight = None
         self._metrics.looked(self._entries.apply(seen), time.monotonic() - sent_at)
         self._report(usable=True, why="")
         flight.land()

@@ -17,6 +17,8 @@ _KEYS_ON_THE_LOOP = 200
 """So many that a load stops everybody else for a few milliseconds at most."""
 _KEYS_IN_A_THREAD = 2_000
 
+_RETRY_SECONDS = 0.05
+
 
 def cache_over(
     reader: SqlReader,
@@ -39,6 +41,7 @@ def cache_over(
         staleness_seconds=staleness_seconds,
         max_entries=max_entries,
         quiet_turns=_QUIET_TURNS,
+        retry_seconds=0.0 if reader.is_local else _RETRY_SECONDS,
         max_load_keys=_KEYS_ON_THE_LOOP if reader.is_local else _KEYS_IN_A_THREAD,
     )
     return FactsCache(

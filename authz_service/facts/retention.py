@@ -11,10 +11,11 @@ from datetime import timedelta
 from typing import Final, NamedTuple
 
 from authz_service.facts.as_of import KEPT_FROM, revision_at
+from authz_service.facts.compatibility import VERSIONS, check_version
 from authz_service.facts.database import Access, Database
 from authz_service.facts.decoding import from_microseconds
-from authz_service.facts.revisions import ATTRIBUTION_KIND, FILL_KIND, UNDISPUTED, check_version
-from authz_service.facts.schema import FACT_TABLES, VERSION_TABLE
+from authz_service.facts.revisions import ATTRIBUTION_KIND, FILL_KIND, UNDISPUTED
+from authz_service.facts.schema import FACT_TABLES
 from authz_service.facts.sessions import Row, Session
 from authz_service.pdp.entity_words import FactKind
 from authz_service.pdp.errors import HistoryGoneError
@@ -25,7 +26,7 @@ BATCH: Final = 500
 _MOVE: Final = (
     "UPDATE facts_revision SET history_from ="  # noqa: S608  # a name of ours
     " CASE WHEN history_from < :horizon THEN :horizon ELSE history_from END"
-    f" RETURNING (SELECT version_num FROM {VERSION_TABLE})"
+    f" RETURNING {VERSIONS}"
 )
 _OLD: Final = (
     "SELECT revision, kind, id, value, in_place FROM fact_changes"  # noqa: S608  # a number of ours

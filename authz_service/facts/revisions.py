@@ -8,22 +8,21 @@ from dataclasses import dataclass
 from typing import Final
 
 from authz_service.facts.changes import Change
+from authz_service.facts.compatibility import VERSIONS, check_version
 from authz_service.facts.key_text import keys_text
 from authz_service.facts.reader import Key
-from authz_service.facts.schema import SCHEMA_VERSION, VERSION_TABLE
 from authz_service.facts.sessions import Query, Row, Session
-from authz_service.pdp.errors import FactsUnavailableError
 
 _BEGIN: Final = (
-    "UPDATE facts_revision SET revision = revision + 1, nonce = :nonce,"  # noqa: S608  # a name of ours
+    "UPDATE facts_revision SET revision = revision + 1, nonce = :nonce,"  # noqa: S608  # names of ours
     " latest_at = CASE WHEN latest_at > :recorded_at THEN latest_at ELSE :recorded_at END"
-    f" RETURNING revision, latest_at, (SELECT version_num FROM {VERSION_TABLE})"
+    f" RETURNING revision, latest_at, {VERSIONS}"
 )
 STATE: Final = Query(
-    f"SELECT revision, nonce, (SELECT version_num FROM {VERSION_TABLE}) FROM facts_revision",  # noqa: S608  # a name of ours
+    f"SELECT revision, nonce, {VERSIONS} FROM facts_revision",  # noqa: S608  # names of ours
     columns=3,
 )
-"""The state of the registry, and the version of its schema."""
+"""The state of the registry, and of which versions its schema is."""
 _WRITE: Final = (
     "INSERT INTO facts_writes (revision, nonce, actor, recorded_at, facts, latest_at)"
     " VALUES (:revision, :nonce, :actor, :recorded_at, :facts, :latest_at)"
@@ -65,32 +64,20 @@ def begin_write(session: Session, actor: str, recorded_at: int) -> Write:
     """Take the next revision. The first statement of every write: others wait here for their turn.
 
     Raises:
-        FactsUnavailableError: The schema is of another version.
+        FactsUnavailableError: The schema is none that this program works on.
     """
     nonce = secrets.token_hex(16)
     row = session.one(_BEGIN, {"nonce": nonce, "recorded_at": recorded_at})
-    revision, latest_at, version = row or (0, 0, None)
-    check_version(version)
+    revision, latest_at, versions = row or (0, 0, None)
+    check_version(versions)
     return Write(revision, nonce, actor, recorded_at, latest_at)
-
-
-def check_version(version: str | None) -> None:
-    """Refuse to work on a schema of another version.
-
-    Raises:
-        FactsUnavailableError: The schema is of another version.
-    """
-    if version != SCHEMA_VERSION:
-        raise FactsUnavailableError(
-            f"its schema is of version {version}, and this program works on {SCHEMA_VERSION}"
-        )
 
 
 def state(session: Session) -> tuple[int, str]:
     """Return the revision and its nonce.
 
     Raises:
-        FactsUnavailableError: The schema is of another version.
+        FactsUnavailableError: The schema is none that this program works on.
     """
     return checked_state(session.one(STATE.text))
 
@@ -99,10 +86,10 @@ def checked_state(row: Row | None) -> tuple[int, str]:
     """Return the revision and its nonce from a row of `STATE`.
 
     Raises:
-        FactsUnavailableError: The schema is of another version.
+        FactsUnavailableError: The schema is none that this program works on.
     """
-    revision, nonce, version = row or (0, "", None)
-    check_version(version)
+    revision, nonce, versions = row or (0, "", None)
+    check_version(versions)
     return revision, nonce
 
 

@@ -55,6 +55,7 @@ LOOKUPS: Final[dict[FactKind, tuple[str, ...]]] = {
 """The fields of each kind that are columns too, because something is found by them."""
 
 _INDEXED: Final[dict[FactKind, tuple[tuple[str, ...], ...]]] = {
+    FactKind.CONSULTATION: (("patient_id",),),
     FactKind.RECORDING: (
         ("consultation_id",),
         ("owner_id", "created_at", "id"),

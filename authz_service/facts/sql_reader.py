@@ -10,14 +10,14 @@ from threading import Lock
 from typing import Final
 
 from authz_service.facts.candidates import read_candidates
+from authz_service.facts.compatibility import VERSIONS, check_version
 from authz_service.facts.database import Access, Database
 from authz_service.facts.decoding import from_microseconds
 from authz_service.facts.key_text import EVERYTHING, keys_from_text
 from authz_service.facts.loading import load_values
 from authz_service.facts.questions import keys_of, questions_about
 from authz_service.facts.reader import Candidates, Changes, Key, Load, Look, PageQuestion
-from authz_service.facts.revisions import check_version, state
-from authz_service.facts.schema import VERSION_TABLE
+from authz_service.facts.revisions import state
 from authz_service.facts.sessions import Session
 from authz_service.operations.ports import Clock
 from authz_service.pdp.errors import FactsUnavailableError
@@ -30,7 +30,7 @@ _PROBE_SECONDS: Final = 1.0
 _LOCK_SECONDS: Final = 0.05
 
 _LOOK_POSTGRESQL: Final = (
-    f"SELECT revision, nonce, (SELECT version_num FROM {VERSION_TABLE}),"  # noqa: S608  # a name of ours
+    f"SELECT revision, nonce, {VERSIONS},"  # noqa: S608  # names of ours
     " (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,"
     " pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean"
     " FROM facts_revision"
@@ -150,8 +150,8 @@ class SqlReader:
         sent_at, earliest = time.monotonic(), self._clock.now() - _MAX_SKEW
         row = session.one(_LOOK_POSTGRESQL)
         latest = self._clock.now() + _MAX_SKEW
-        revision, nonce, version, database_time, is_read_only = row or (0, "", None, 0, False)
-        check_version(version)
+        revision, nonce, versions, database_time, is_read_only = row or (0, "", None, 0, False)
+        check_version(versions)
         if is_read_only:
             raise FactsUnavailableError("it is read-only, and may be behind")
         if not earliest <= from_microseconds(database_time) <= latest:

@@ -341,20 +341,29 @@ def test_a_restored_postgresql_takes_back_what_came_after_the_backup(
 
 def test_another_schema_while_running_is_unavailable(either_url: str, tmp_path: Path) -> None:
     with clinic_on(either_url, tmp_path) as client:
-        run_sql(either_url, "UPDATE facts_schema SET version_num = '9999'")
+        run_sql(
+            either_url,
+            "UPDATE facts_schema SET version_num = '9999'",
+            "UPDATE facts_revision SET works_from = '9999'",
+        )
         recovery = breaks_and_recovers(client, word="9999")
         next(recovery)
         written = failing(client.facts.WriteFacts, write_request([patient("new")]), timeout=9)
         assert (written.code, written.reason) == ("UNAVAILABLE", "FACTS_UNAVAILABLE")
 
         back = f"UPDATE facts_schema SET version_num = '{SCHEMA_VERSION}'"  # noqa: S608  # ours
-        run_sql(either_url, back)
+        works_from = f"UPDATE facts_revision SET works_from = '{SCHEMA_VERSION}'"  # noqa: S608  # ours
+        run_sql(either_url, back, works_from)
         next(recovery, None)
 
 
 def test_a_newer_schema_at_the_start_is_no_start(either_url: str, tmp_path: Path) -> None:
     migrate(either_url)
-    run_sql(either_url, "UPDATE facts_schema SET version_num = '9999'")
+    run_sql(
+        either_url,
+        "UPDATE facts_schema SET version_num = '9999'",
+        "UPDATE facts_revision SET works_from = '9999'",
+    )
 
     with (
         pytest.raises(StartError, match="schema is newer than this program"),

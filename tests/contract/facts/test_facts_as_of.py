@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from authz_service.facts.as_of import SqlHistory
-from authz_service.facts.bulk import fill_registry
 from authz_service.facts.database import Database
 from authz_service.facts.retention import removing
 from authz_service.facts.sql_registry import SqlRegistry
@@ -205,11 +204,14 @@ async def test_where_nothing_was_ever_written_there_is_no_history(
         await history.facts_as_of(FactsQuestion("ana", "r1"), STARTS)
 
 
-async def test_what_a_fill_wrote_is_kept_once_it_is_replaced(
+async def test_what_is_no_change_of_its_own_is_kept_once_it_is_replaced(
     registry_url: str, history: SqlHistory
 ) -> None:
-    """A fill records no change for each fact."""
-    fill_registry(registry_url, world(), actor=ACTOR, clock=MovedClock())
+    """Programs before this one filled registries without a change for each fact."""
+    registry = SqlRegistry(registry_url, MovedClock())
+    await registry.write(world(), actor=ACTOR)
+    registry.close()
+    run(registry_url, "DELETE FROM fact_changes WHERE revision = 1")
     registry = SqlRegistry(registry_url, MovedClock(STARTS + SECOND))
     await registry.write([fact(recording("bob"), day=1)], actor=ACTOR)
     await registry.delete([reference(FactKind.CONSULTATION, "c1")], actor=ACTOR)
@@ -228,7 +230,11 @@ async def test_what_a_fill_wrote_is_kept_once_it_is_replaced(
 async def test_an_instant_of_another_schema_is_not_answered(
     own_registry_url: str,
 ) -> None:
-    run(own_registry_url, "UPDATE facts_schema SET version_num = '9999'")
+    run(
+        own_registry_url,
+        "UPDATE facts_schema SET version_num = '9999'",
+        "UPDATE facts_revision SET works_from = '9999'",
+    )
     past = SqlHistory(own_registry_url)
 
     with pytest.raises(FactsUnavailableError, match="of version 9999"):

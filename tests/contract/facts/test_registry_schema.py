@@ -43,7 +43,11 @@ def test_a_current_registry_is_left_as_it_is(registry_url: str) -> None:
 
 
 def test_a_newer_registry_is_not_touched(own_registry_url: str) -> None:
-    run(own_registry_url, f"UPDATE {VERSION_TABLE} SET version_num = '9999'")  # noqa: S608  # ours
+    run(
+        own_registry_url,
+        f"UPDATE {VERSION_TABLE} SET version_num = '9999'",  # noqa: S608  # a name of ours
+        "UPDATE facts_revision SET works_from = '9999'",
+    )
 
     assert schema_state(own_registry_url) is SchemaState.NEWER
     with pytest.raises(FactsUnavailableError, match="newer than this program"):

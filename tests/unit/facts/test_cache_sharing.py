@@ -112,6 +112,20 @@ async def test_a_failed_look_fails_all_who_wait_and_the_next_call_tries_again() 
     assert (await stage.answer(ANN_R1))[0].revision == 1
 
 
+async def test_a_failed_look_stands_for_a_while_so_that_no_crowd_meets_who_comes_back() -> None:
+    stage = await started(CacheBounds(retry_seconds=60))
+    stage.registry.broken = FactsUnavailableError("it is starting")
+    stage.clock.seconds += 0.06
+    with pytest.raises(FactsUnavailableError):
+        await stage.answer(ANN_R1)
+    looks = stage.registry.count("look")
+
+    with pytest.raises(FactsUnavailableError, match="it is starting"):
+        await stage.ask(ANN_R1)
+
+    assert stage.registry.count("look") == looks
+
+
 async def test_a_failed_load_fails_those_who_miss_it_and_no_others() -> None:
     stage = await started(CacheBounds())
     await stage.answer(ANN_R1)

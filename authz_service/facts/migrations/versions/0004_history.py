@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain
 from typing import Any
 
 import orjson
 import sqlalchemy as sa
 from alembic import op
+
+from authz_service.facts.migrations.online import briefly, build_index
 
 revision = "0004"
 down_revision = "0003"
@@ -42,41 +45,60 @@ _FIELDS = (
 )  # fmt: skip
 
 _ID = sa.Text(collation="C").with_variant(sa.Text(), "sqlite")
+_IN_PLACE = (
+    "ALTER TABLE fact_changes ADD COLUMN IF NOT EXISTS in_place boolean NOT NULL DEFAULT false"
+)
+_INDEXES = (
+    ("fact_changes_by_fact", "fact_changes", ["kind", "id", "revision"], "NOT in_place"),
+    ("consultations_by_patient_id", "consultations", ["patient_id"], ""),
+    ("services_by_tenant_id", "subjects", ["tenant_id", "id"], "({value} ->> 'kind') = 'SERVICE'"),
+    ("grants_of_emergency", "grants", ["subject_id", "id"], "({value} ->> 'kind') = 'EMERGENCY'"),
+)
+"""Name, table, columns, and which rows: indexes by which few among many are found."""
+
+
+def ahead(connection: sa.Connection) -> None:
+    """Build the indexes of a PostgreSQL registry while programs of the earlier version work on.
+
+    They read every change and every subject, which takes minutes where there are millions.
+    """
+    briefly(connection, partial(connection.exec_driver_sql, _IN_PLACE))
+    for name, table, columns, only in _INDEXES:
+        build_index(connection, name, table, columns, only.format(value="value::json"))
 
 
 def upgrade() -> None:
     """Make what history needs; no write comes in between."""
-    if op.get_context().dialect.name == "postgresql":
+    is_postgresql = op.get_context().dialect.name == "postgresql"
+    if is_postgresql:
         op.execute("LOCK TABLE facts_revision IN EXCLUSIVE MODE")
-    _columns()
     _tables()
-    _indexes()
+    if is_postgresql:
+        op.execute(_IN_PLACE)
+    else:
+        _add_column("fact_changes", sa.Column("in_place", sa.Boolean, server_default=sa.false()))
+    _add_column("facts_revision", sa.Column("works_from", sa.Text, server_default="0004"))
+    _add_column("facts_revision", sa.Column("history_from", sa.BigInteger, server_default="0"))
+    for table in ("facts_revision", "facts_writes"):
+        _add_column(table, sa.Column("latest_at", sa.BigInteger, server_default="0"))
+    _indexes("value::json" if is_postgresql else "value")
+    _fill(op.get_bind())
+
+
+def _fill(connection: sa.Connection) -> None:
+    """Say of what is stored what later writes say of themselves."""
     op.execute(_LATEST)
     op.execute(_LATEST_OF_ALL)
-    connection = op.get_bind()
     if connection.execute(sa.text(_FILLED)).first():
         op.execute(_BEGIN_HERE)  # what a fill wrote was kept nowhere once it was replaced
     for rows in _past_mentions(connection):
         connection.execute(sa.text(_MENTION), rows)
 
 
-def _columns() -> None:
-    """Add what the revision row and the changes have to say besides."""
-    op.add_column(
-        "facts_revision",
-        sa.Column("works_from", sa.Text, nullable=False, server_default="0004"),
-    )
-    op.add_column(
-        "facts_revision",
-        sa.Column("history_from", sa.BigInteger, nullable=False, server_default="0"),
-    )
-    for table in ("facts_revision", "facts_writes"):
-        latest_at = sa.Column("latest_at", sa.BigInteger, nullable=False, server_default="0")
-        op.add_column(table, latest_at)
-    op.add_column(
-        "fact_changes",
-        sa.Column("in_place", sa.Boolean, nullable=False, server_default=sa.false()),
-    )
+def _add_column(table: str, column: sa.Column[object]) -> None:
+    """Add a column that is never empty."""
+    column.nullable = False
+    op.add_column(table, column)
 
 
 def _tables() -> None:
@@ -101,25 +123,20 @@ def _tables() -> None:
     )
 
 
-def _indexes() -> None:
-    """Make the indexes by which few among many are found."""
-    changed = sa.text("NOT in_place")
-    op.create_index(
-        "fact_changes_by_fact",
-        "fact_changes",
-        ["kind", "id", "revision"],
-        sqlite_where=changed,
-        postgresql_where=changed,
-    )
+def _indexes(value: str) -> None:
+    """Make the indexes that were not built ahead: where they are there, this takes no time."""
+    for name, table, columns, only in _INDEXES:
+        condition = sa.text(only.format(value=value)) if only else None
+        op.create_index(
+            name,
+            table,
+            columns,
+            if_not_exists=True,
+            sqlite_where=condition,
+            postgresql_where=condition,
+        )
     op.create_index("facts_writes_by_latest_at", "facts_writes", ["latest_at", "revision"])
     op.create_index("past_mentions_by_until_revision", "past_mentions", ["until_revision"])
-    as_json = "value::json" if op.get_context().dialect.name == "postgresql" else "value"
-    for name, table, columns, condition in (
-        ("services_by_tenant_id", "subjects", ["tenant_id", "id"], "->> 'kind') = 'SERVICE'"),
-        ("grants_of_emergency", "grants", ["subject_id", "id"], "->> 'kind') = 'EMERGENCY'"),
-    ):
-        only = sa.text(f"({as_json} {condition}")
-        op.create_index(name, table, columns, sqlite_where=only, postgresql_where=only)
 
 
 def _past_mentions(connection: sa.Connection) -> Iterator[list[dict[str, Any]]]:

@@ -1,0 +1,1 @@
+"""Migrations that no program has yet: one expands the schema, and one contracts it."""
