@@ -160,6 +160,8 @@ class Service:
                 reload_policy=membership.reload if membership else reload_policy,
                 facts=opened.facts,
                 candidates=opened.candidates,
+                subjects=opened.subjects,
+                history=opened.history,
                 registry=opened.registry,
                 containments=opened.containments,
                 feed=opened.feed,

@@ -7,16 +7,18 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from authz_service.clocks import SystemClock
+from authz_service.facts.as_of import SqlHistory
 from authz_service.facts.cache import FactsCache
 from authz_service.facts.change_feed import SqlChangeFeed
 from authz_service.facts.listing import CandidateLists
 from authz_service.facts.looks import OnUsable
-from authz_service.facts.opening import cache_over, feed_over, lists_over
+from authz_service.facts.opening import all_lists_over, cache_over, feed_over
 from authz_service.facts.retaining import FactsRetention
 from authz_service.facts.schema_version import migrate
 from authz_service.facts.sql_containments import SqlContainments
 from authz_service.facts.sql_reader import SqlReader
 from authz_service.facts.sql_registry import SqlRegistry
+from authz_service.facts.subject_listing import SubjectLists
 from authz_service.operations.ports import Clock
 from authz_service.runtime import closed_in_time
 from authz_service.settings import Settings
@@ -35,6 +37,8 @@ class OpenedRegistry:
         candidates: For lists.
         containments: The brake.
         feed: For those who watch.
+        subjects: For lists of who may.
+        history: For questions about an earlier instant.
     """
 
     registry: SqlRegistry
@@ -42,6 +46,8 @@ class OpenedRegistry:
     candidates: CandidateLists
     containments: SqlContainments
     feed: SqlChangeFeed
+    subjects: SubjectLists
+    history: SqlHistory
 
 
 async def open_registry(
@@ -82,13 +88,17 @@ async def open_registry(
     closing.push_async_callback(facts.close)
     await facts.start()
     _retain_history(settings, clock, metrics, closing)
-    candidates = lists_over(reader, facts)
-    closing.callback(candidates.close)
+    lists = all_lists_over(reader, facts)
+    closing.callback(lists.close)
     watch_cache(metrics, facts.counts)
     watch_containments(metrics, lambda: facts.containments.known, clock)
     feed = feed_over(url, facts)
     closing.push_async_callback(closed_in_time, feed.close)
-    return OpenedRegistry(registry, facts, candidates, containments, feed)
+    history = SqlHistory(url)
+    closing.push_async_callback(closed_in_time, history.close)
+    return OpenedRegistry(
+        registry, facts, lists.candidates, containments, feed, lists.subjects, history
+    )
 
 
 def _retain_history(

@@ -8,48 +8,30 @@ instants are RFC 3339 in UTC, and what is unknown is null, never left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
 
 import orjson
 
-from authz_service.operations.lists import ListRequest
+from authz_service.audit.page_encoding import FORMAT, TEXT, Plain, listed, subjects, unseen
 from authz_service.operations.records import (
     DecisionRecord,
     EventRecord,
     ListRecord,
     Record,
     RecordKind,
+    SubjectsRecord,
 )
 from authz_service.pdp.model import (
-    AccessRequest,
-    Action,
-    Condition,
-    Effect,
     Evidence,
     Obligation,
-    PurposeOfUse,
-    Reason,
     Relation,
     Situation,
 )
 
-Plain: TypeAlias = dict[str, object]
-"""A JSON object, as Python holds it."""
-
-FORMAT = 1
-"""The format of records; it grows when a field changes its meaning."""
-
 _DECISION = RecordKind.DECISION
 _PRESENTED = RecordKind.PRESENTED.value
+_EXPLAINED = RecordKind.EXPLAINED
 _OPTIONS = orjson.OPT_UTC_Z
 _MOST_REMEMBERED = 4096
-
-# Plain strings: orjson takes an Enum apart by attribute access, at half a microsecond each.
-_TEXT: dict[str, str] = {
-    member: member.value
-    for members in (Action, Effect, Reason, Relation, PurposeOfUse, Condition)
-    for member in members
-}
 
 
 def line_encoder(software: str) -> Callable[[Sequence[Record]], bytes]:
@@ -65,9 +47,12 @@ def line_encoder(software: str) -> Callable[[Sequence[Record]], bytes]:
 
     def plain(record: Record) -> Plain:
         if isinstance(record, DecisionRecord):
-            return _decision(record, software, situation_text)
+            decision = _decision(record, software, situation_text)
+            return _explained(decision, record) if record.kind is _EXPLAINED else decision
         if isinstance(record, ListRecord):
-            return _listed(record, software)
+            return listed(record, software)
+        if isinstance(record, SubjectsRecord):
+            return subjects(record, software)
         return _event(record, software)
 
     def encoded(records: Sequence[Record]) -> bytes:
@@ -99,7 +84,7 @@ def _decision(
     record: DecisionRecord, software: str, situation_text: Callable[[Situation], orjson.Fragment]
 ) -> Plain:
     """Return a decision as it is written. The hot path: every answer waits for it."""
-    decision_id, evaluated_at, context, request, decision, policy, revision, spent, kind = record
+    decision_id, evaluated_at, context, request, decision, policy, revision, spent, kind, _ = record
     caller, request_id, trace_id, callers_revision = context
     effect, reason, rule, obligations, patient_id, situation, evidence = decision
     subject_id = tenant_id = recording_id = action = None
@@ -118,12 +103,12 @@ def _decision(
         "tenant_id": tenant_id,
         "recording_id": recording_id,
         "patient_id": patient_id,
-        "action": _TEXT[action] if action else None,
-        "effect": _TEXT[effect],
-        "reason": _TEXT[reason],
+        "action": TEXT[action] if action else None,
+        "effect": TEXT[effect],
+        "reason": TEXT[reason],
         "rule": rule,
         "obligations": _obligations(obligations) if obligations else [],
-        "situation": _unseen(request) if situation is None else situation_text(situation),
+        "situation": unseen(request) if situation is None else situation_text(situation),
         "evidence": _evidence(evidence) if evidence else {},
         "policy_revision": policy,
         "facts_revision": revision,
@@ -132,12 +117,9 @@ def _decision(
     }
 
 
-def _unseen(request: AccessRequest | ListRequest | None) -> Plain | None:
-    """Return the situation where no policy saw one: the purpose as asked, the rest unknown."""
-    if request is None:
-        return None
-    purpose = _TEXT[request.purpose_of_use]
-    return {"roles": None, "relations": None, "purpose": purpose, "conditions": None}
+def _explained(decision: Plain, record: DecisionRecord) -> Plain:
+    """Return a decision as what it is: explained to somebody, at an instant that they may name."""
+    return {**decision, "kind": _EXPLAINED.value, "as_of": record.as_of}
 
 
 def _remembering_situations() -> Callable[[Situation], orjson.Fragment]:
@@ -159,9 +141,9 @@ def _situation(situation: Situation) -> Plain:
     """Return what the policy saw, its sets in order."""
     return {
         "roles": sorted(situation.roles),
-        "relations": sorted(_TEXT[each] for each in situation.relations),
-        "purpose": _TEXT[situation.purpose_of_use],
-        "conditions": sorted(_TEXT[each] for each in situation.conditions),
+        "relations": sorted(TEXT[each] for each in situation.relations),
+        "purpose": TEXT[situation.purpose_of_use],
+        "conditions": sorted(TEXT[each] for each in situation.conditions),
     }
 
 
@@ -169,7 +151,7 @@ def _evidence(evidence: tuple[tuple[Relation, tuple[Evidence, ...]], ...]) -> Pl
     """Return for each relation the facts that gave it."""
     found: Plain = {}
     for relation, facts in evidence:
-        found[_TEXT[relation]] = [
+        found[TEXT[relation]] = [
             {"kind": kind, "id": fact_id, "revision": revision} for kind, fact_id, revision in facts
         ]
     return found
@@ -178,36 +160,6 @@ def _evidence(evidence: tuple[tuple[Relation, tuple[Evidence, ...]], ...]) -> Pl
 def _obligations(obligations: tuple[Obligation, ...]) -> list[Plain]:
     """Return obligations as they are written."""
     return [{"id": each.id, "parameters": dict(each.parameters)} for each in obligations]
-
-
-def _listed(record: ListRecord, software: str) -> Plain:
-    """Return a page of a list as it is written; not the token that it came by."""
-    context, request = record.context, record.request
-    return {
-        "format": FORMAT,
-        "kind": "LISTED",
-        "decision_id": record.decision_id,
-        "evaluated_at": record.evaluated_at,
-        "request_id": context.request_id,
-        "trace_id": context.trace_id,
-        "caller": context.caller,
-        "callers_revision": context.callers_revision,
-        "subject_id": request.subject_id,
-        "tenant_id": request.tenant_id,
-        "patient_id": request.patient_id,
-        "action": _TEXT[request.action],
-        "situation": _unseen(request),
-        "created_from": request.created_from,
-        "created_to": request.created_to,
-        "page_size": request.page_size,
-        "rows": record.rows,
-        "considered": record.considered,
-        "is_last": record.is_last,
-        "policy_revision": record.policy_revision,
-        "facts_revision": record.facts_revision,
-        "elapsed_microseconds": record.elapsed_microseconds,
-        "software": software,
-    }
 
 
 def _event(record: EventRecord, software: str) -> Plain:

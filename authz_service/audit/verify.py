@@ -12,7 +12,8 @@ from pathlib import Path
 
 from authz_service.audit.chain import GENESIS, Position
 from authz_service.audit.directory import segment_numbers, segment_path, torn_paths
-from authz_service.audit.encoding import Plain, records_in
+from authz_service.audit.encoding import records_in
+from authz_service.audit.page_encoding import Plain
 from authz_service.audit.retired import position_before, read_retired
 from authz_service.audit.scan import Batch, Fault, Header, Unit, later_lines_are_sound, read_segment
 from authz_service.pdp.errors import JournalUnavailableError

@@ -42,6 +42,7 @@ class Kind(StrEnum):
     DECISION = "DECISION"
     PRESENTED = "PRESENTED"
     LISTED = "LISTED"
+    EXPLAINED = "EXPLAINED"
 
 
 @app.command("list", cls=SettingsVerb, epilog=LIST_EXAMPLES)

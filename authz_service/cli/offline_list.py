@@ -7,22 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
 
 from authz_service.cli.listing import ListedRecording, Listing, PageAnswer
 from authz_service.cli.named_registry import named_registry
-from authz_service.clocks import SystemClock, clock_of
-from authz_service.facts.questions import facts_in, keys_of, questions_about
-from authz_service.facts.reader import PageQuestion
-from authz_service.facts.sql_reader import SqlReader
+from authz_service.cli.readings import NoJournal, NoObserver, RegistryReadings
+from authz_service.clocks import clock_of
 from authz_service.operations.active_policy import ActivePolicy
 from authz_service.operations.list_recordings import LIST_TOKENS, ListOutcome, ListRecordings
-from authz_service.operations.lists import CandidatePage, CandidateQuestion, ListKey, ListRequest
+from authz_service.operations.lists import ListRequest
 from authz_service.operations.page_tokens import PageTokens
-from authz_service.operations.ports import Clock, FactsQuestion
-from authz_service.operations.records import CallContext, Record
-from authz_service.pdp.errors import RevisionAheadError
-from authz_service.pdp.facts import Facts
+from authz_service.operations.ports import Clock
+from authz_service.operations.records import CallContext
 from authz_service.pdp.model import Instant
 from authz_service.policy.source import BundleSource
 from authz_service.settings import load_settings
@@ -52,25 +47,24 @@ def list_offline(
     policy = ActivePolicy(clock)
     policy.activate(BundleSource(settings.policy_dir).load())
     with named_registry(settings.registry_url) as url:
-        reader = SqlReader(url, SystemClock(), connections=1)
+        readings = RegistryReadings(url)
         try:
-            reader.look()
-            operation = _operation(policy, _Readings(reader), clock)
+            operation = _operation(policy, readings, clock)
             return asyncio.run(_pages(operation, request, every_page=every_page, at_least=at_least))
         finally:
-            reader.close()
+            readings.close()
 
 
-def _operation(policy: ActivePolicy, readings: _Readings, clock: Clock) -> ListRecordings:
+def _operation(policy: ActivePolicy, readings: RegistryReadings, clock: Clock) -> ListRecordings:
     """Return the operation of the service, over *readings* and with nothing to record in."""
     return ListRecordings(
         policy,
         readings,
-        _NoJournal(),
+        NoJournal(),
         candidates=readings,
         tokens=PageTokens(secrets.token_bytes(32), LIST_TOKENS),
         clock=clock,
-        observer=_NoObserver(),
+        observer=NoObserver(),
         new_id=str,
     )
 
@@ -116,59 +110,3 @@ def _page_of(outcome: ListOutcome) -> PageAnswer:
 def _text(instant: Instant) -> str:
     """Return *instant* as RFC 3339."""
     return instant.isoformat().replace("+00:00", "Z")
-
-
-class _Readings:
-    """Facts and candidates read anew each time, each reading in one snapshot of the registry."""
-
-    def __init__(self, reader: SqlReader) -> None:
-        """Read by *reader*."""
-        self._reader = reader
-        self.revision = -1
-
-    def cached(self, question: FactsQuestion, at_least: int) -> Facts | None:  # noqa: ARG002  # the port's
-        return None
-
-    async def facts_for(self, questions: Sequence[FactsQuestion], at_least: int) -> Sequence[Facts]:
-        load = self._reader.load(keys_of(questions))
-        self._require(load.revision, at_least)
-        return [facts_in(load, question, load.revision) for question in questions]
-
-    async def candidates(
-        self, question: CandidateQuestion, *, after: ListKey | None, limit: int, at_least: int
-    ) -> CandidatePage:
-        page = PageQuestion(question, after, limit)
-        found, load = self._reader.candidates_with_facts(page)
-        self._require(found.revision, at_least)
-        facts = [facts_in(load, one, load.revision) for one in questions_about(page, found)]
-        return CandidatePage(facts, found.keys, found.is_last, found.revision)
-
-    def _require(self, revision: int, at_least: int) -> None:
-        """Refuse a state before *at_least*.
-
-        Raises:
-            RevisionAheadError: It is.
-        """
-        self.revision = revision
-        if revision < at_least:
-            raise RevisionAheadError(at_least, revision)
-
-
-class _NoJournal:
-    """Takes records, and keeps none."""
-
-    def require_usable(self) -> None:
-        """Never refuse."""
-
-    async def append(self, records: Sequence[Record]) -> None:
-        """Keep nothing."""
-
-
-class _NoObserver:
-    """Hears of lists, and counts none."""
-
-    def listed(self, action: str, rows: int, candidates: int, seconds: float) -> None:
-        """Count nothing."""
-
-    def alarmed(self, reason: str) -> None:
-        """Count nothing."""

@@ -12,6 +12,7 @@ from authz_service.cli.answer import Answer
 from authz_service.cli.channel import connected, new_request_id
 from authz_service.cli.failures import CommandError
 from authz_service.operations.lists import ListRequest
+from authz_service.operations.subjects import SubjectsRequest
 from authz_service.pdp.model import AccessRequest, Obligation
 
 
@@ -45,7 +46,9 @@ def to_proto(request: AccessRequest, at_least: int) -> pb.CheckAccessRequest:
     return message
 
 
-def fill_context(context: pb.AccessContext, request: AccessRequest | ListRequest) -> None:
+def fill_context(
+    context: pb.AccessContext, request: AccessRequest | ListRequest | SubjectsRequest
+) -> None:
     """Put the circumstances of *request* into *context*."""
     purpose = f"PURPOSE_OF_USE_{request.purpose_of_use.name}"
     context.purpose_of_use = words.PurposeOfUse.Value(purpose)

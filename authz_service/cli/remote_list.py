@@ -46,6 +46,7 @@ def to_proto(request: ListRequest, at_least: int) -> pb.ListRecordingsRequest:
         page_size=request.page_size,
         page_token=request.page_token,
         at_least_facts_revision=at_least,
+        explained=request.is_explained,
     )
     message.subject.id = request.subject_id
     fill_context(message.context, request)

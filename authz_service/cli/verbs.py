@@ -12,12 +12,15 @@ from authz_service.cli import (
     decisions,
     dev_certs,
     doctor,
+    explain,
     facts,
     healthcheck,
     list_recordings,
     policy,
     serve,
     status,
+    what_can,
+    who_can,
 )
 from authz_service.cli.failures import Boundary
 from authz_service.cli.known_settings import SettingsVerb
@@ -59,6 +62,9 @@ app.command(cls=SettingsVerb, epilog=check.EXAMPLES)(check.check)
 app.command("list", cls=SettingsVerb, epilog=list_recordings.EXAMPLES)(
     list_recordings.list_recordings
 )
+app.command(cls=SettingsVerb, epilog=explain.EXAMPLES)(explain.explain)
+app.command("who-can", cls=SettingsVerb, epilog=who_can.EXAMPLES)(who_can.who_can)
+app.command("what-can", cls=SettingsVerb, epilog=what_can.EXAMPLES)(what_can.what_can)
 app.command(cls=SettingsVerb, epilog=contain.EXAMPLES)(contain.contain)
 app.command(cls=SettingsVerb, epilog=contain.LIFT_EXAMPLES)(contain.lift)
 app.command(cls=SettingsVerb, epilog=contain.LIST_EXAMPLES)(contain.containments)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from authz_service.facts.cache import FactsCache
 from authz_service.facts.cache_bounds import CacheBounds
 from authz_service.facts.cache_metrics import FactsCacheMetrics
@@ -9,6 +11,7 @@ from authz_service.facts.change_feed import SqlChangeFeed
 from authz_service.facts.listing import CandidateLists
 from authz_service.facts.looks import OnUsable
 from authz_service.facts.sql_reader import SqlReader
+from authz_service.facts.subject_listing import SubjectLists
 from authz_service.facts.workers import on_the_loop, worker_threads
 from authz_service.operations.change_feed import RegistryState
 
@@ -68,3 +71,27 @@ def feed_over(url: str, cache: FactsCache) -> SqlChangeFeed:
         return RegistryState(*cache.state)
 
     return SqlChangeFeed(url, look, pace_seconds=cache.bounds.staleness_seconds)
+
+
+class RegistryLists(NamedTuple):
+    """All lists of one registry.
+
+    Attributes:
+        candidates: Of recordings, by subject.
+        subjects: Of subjects, by recording.
+    """
+
+    candidates: CandidateLists
+    subjects: SubjectLists
+
+    def close(self) -> None:
+        """End their threads as soon as the registry lets go of them."""
+        self.candidates.close()
+        self.subjects.close()
+
+
+def all_lists_over(reader: SqlReader, cache: FactsCache) -> RegistryLists:
+    """Return all lists of the registry of *reader*; *cache* says how fresh they are."""
+    threads_for = on_the_loop if reader.is_local else worker_threads
+    subjects = SubjectLists(reader, cache, threads_for=threads_for)
+    return RegistryLists(lists_over(reader, cache), subjects)

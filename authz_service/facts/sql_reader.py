@@ -19,6 +19,12 @@ from authz_service.facts.questions import keys_of, questions_about
 from authz_service.facts.reader import Candidates, Changes, Key, Load, Look, PageQuestion
 from authz_service.facts.revisions import state
 from authz_service.facts.sessions import Session
+from authz_service.facts.subject_candidates import (
+    SubjectCandidates,
+    SubjectsPart,
+    questions_of_subjects,
+    read_subjects,
+)
 from authz_service.operations.ports import Clock
 from authz_service.pdp.errors import FactsUnavailableError
 
@@ -132,6 +138,13 @@ class SqlReader:
         with self._database.transaction(Access.READ) as session:
             found = read_candidates(session, question, sent_at)
             keys = keys_of(questions_about(question, found))
+            return found, load_values(session, keys, sent_at, self._between)
+
+    def subjects_with_facts(self, part: SubjectsPart) -> tuple[SubjectCandidates, Load]:
+        sent_at = time.monotonic()
+        with self._database.transaction(Access.READ) as session:
+            found = read_subjects(session, part, sent_at)
+            keys = keys_of(questions_of_subjects(part, found))
             return found, load_values(session, keys, sent_at, self._between)
 
     def close(self) -> None:

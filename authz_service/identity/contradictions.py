@@ -14,7 +14,8 @@ from authz_service.pdp.entity_words import FactKind
 from authz_service.tables.cells import Cells
 from authz_service.tables.rows import Field, split
 
-ASKING = ("CheckAccess", "BatchCheckAccess", "ListRecordings")
+EXPLAINING = ("ExplainAccess", "ListSubjects")
+ASKING = ("CheckAccess", "BatchCheckAccess", "ListRecordings", *EXPLAINING)
 CHANGING = ("WriteFacts", "DeleteFacts")
 READING_LOG = ("ListDecisions", "GetDecision")
 RESOLVING = ("ResolveConflict",)
@@ -46,7 +47,12 @@ _POWERS = {
     "erase": ERASING,
 }
 """The RPCs for which a power is; what gives nothing yet is for none."""
-_NEEDED_POWERS = {"read_log": READING_LOG, "contain": CONTAINING, "erase": ERASING}
+_NEEDED_POWERS = {
+    "read_log": READING_LOG,
+    "explain": EXPLAINING,
+    "contain": CONTAINING,
+    "erase": ERASING,
+}
 """The RPCs that fail at every call without a power."""
 _UNSEEN = "it would come into force, unseen, with the next thing that is granted"
 _WITNESSES = (FactKind.RECORDING, FactKind.CONSULTATION, FactKind.ATTENDANCE)

@@ -10,7 +10,9 @@ from authz_service.operations.batch_check_access import BatchCheckAccess
 from authz_service.operations.change_feed import ChangeFeed
 from authz_service.operations.check_access import CheckAccess, NewId
 from authz_service.operations.contain import CONTAINMENT_TOKENS, ContainAccess, ListContainments
+from authz_service.operations.explain_access import ExplainAccess
 from authz_service.operations.list_recordings import LIST_TOKENS, ListObserver, ListRecordings
+from authz_service.operations.list_subjects import SUBJECT_TOKENS, ListSubjects
 from authz_service.operations.page_tokens import PageTokens
 from authz_service.operations.ports import (
     CandidateSource,
@@ -20,7 +22,9 @@ from authz_service.operations.ports import (
     DecisionObserver,
     FactsRegistry,
     FactsSource,
+    HistorySource,
     Journal,
+    SubjectSource,
 )
 from authz_service.operations.read_decisions import LOG_TOKENS, ReadDecisions
 from authz_service.operations.reload_policy import Reload
@@ -40,6 +44,8 @@ class Plugs:
     reload_policy: Reload
     facts: FactsSource
     candidates: CandidateSource
+    subjects: SubjectSource
+    history: HistorySource
     registry: FactsRegistry
     containments: Containments
     feed: ChangeFeed
@@ -58,6 +64,8 @@ class Operations:
     check_access: CheckAccess
     batch_check_access: BatchCheckAccess
     list_recordings: ListRecordings
+    list_subjects: ListSubjects
+    explain_access: ExplainAccess
     write_facts: WriteFacts
     contain_access: ContainAccess
     list_containments: ListContainments
@@ -89,6 +97,23 @@ def operations_with(plugs: Plugs) -> Operations:
             tokens=PageTokens(plugs.token_key, LIST_TOKENS),
             clock=clock,
             observer=observer,
+            new_id=new_id,
+        ),
+        list_subjects=ListSubjects(
+            policy,
+            plugs.subjects,
+            journal,
+            tokens=PageTokens(plugs.token_key, SUBJECT_TOKENS),
+            clock=clock,
+            new_id=new_id,
+        ),
+        explain_access=ExplainAccess(
+            policy,
+            facts,
+            journal,
+            history=plugs.history,
+            stored=plugs.registry,
+            clock=clock,
             new_id=new_id,
         ),
         write_facts=WriteFacts(plugs.registry, journal, clock=clock, observer=observer),

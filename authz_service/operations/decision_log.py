@@ -29,7 +29,7 @@ class DecisionsQuestion(NamedTuple):
         caller: Asked by which service.
         effect: With which effect.
         reason: With which reason.
-        kind: ``DECISION``, ``PRESENTED`` or ``LISTED``.
+        kind: ``DECISION``, ``PRESENTED``, ``LISTED`` or ``EXPLAINED``.
         evaluated_from: Judged at that instant or later.
         evaluated_to: Judged before that instant.
     """

@@ -2,7 +2,8 @@
 
 It holds what `CheckAccess` would allow one by one, and nothing in it tells of anything else. What
 was denied on the way is not recorded, since nobody learned of it; what is returned is, row by row,
-and the page itself, an empty one too.
+and the page itself, an empty one too. A page for somebody who asks what the subject may presents
+the subject nothing: it is one record, EXPLAINED, with the recordings on it.
 """
 
 from __future__ import annotations
@@ -146,8 +147,12 @@ class ListRecordings:
             ruleset.revision,
             page.facts_revision,
             elapsed,
+            _explained(page) if request.is_explained else None,
         )
-        rows = tuple(self._presented(row, record) for row in page.rows)
+        rows = tuple(self._judged(row, record) for row in page.rows)
+        if request.is_explained:
+            await self._journal.append((record,))
+            return ListOutcome(record, rows, self._token(page, question))
         await self._journal.append((record, *(row.record for row in rows)))
         self._observer.listed(request.action, len(rows), page.considered, elapsed / 1_000_000)
         for reason in page.alarms:
@@ -176,10 +181,11 @@ class ListRecordings:
             if self._policy.ruleset is ruleset and self._policy.held is None:
                 return ruleset, page
 
-    def _presented(self, row: Row, page: ListRecord) -> ListedRow:
-        """Return *row* with its record."""
+    def _judged(self, row: Row, page: ListRecord) -> ListedRow:
+        """Return *row* with its record; without an id of its own where nobody was presented it."""
+        is_presented = page.explained is None
         record = DecisionRecord(
-            self._new_id(),
+            self._new_id() if is_presented else "",
             page.evaluated_at,
             page.context,
             row.request,
@@ -187,7 +193,7 @@ class ListRecordings:
             page.policy_revision,
             page.facts_revision,
             page.elapsed_microseconds,
-            RecordKind.PRESENTED,
+            RecordKind.PRESENTED if is_presented else RecordKind.EXPLAINED,
         )
         return ListedRow(row.key.created_at, record)
 
@@ -222,7 +228,13 @@ def _question_of(request: ListRequest, context: CallContext) -> tuple[QuestionPa
         request.patient_id,
         _part_of(request.created_from),
         _part_of(request.created_to),
+        *(("explained",) if request.is_explained else ()),
     )
+
+
+def _explained(page: Page) -> tuple[str, ...]:
+    """Return the recordings on *page*."""
+    return tuple(row.key.recording_id for row in page.rows)
 
 
 def _part_of(instant: Instant | None) -> int | None:

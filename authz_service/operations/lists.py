@@ -37,6 +37,7 @@ class ListRequest(NamedTuple):
         created_to: Only recordings made before; None for any.
         page_size: Most rows, 1 to 500.
         page_token: Where to go on, as an earlier page said it; empty for the first page.
+        is_explained: Whether it is not for the subject, but for who asks what the subject may.
     """
 
     subject_id: str
@@ -51,6 +52,7 @@ class ListRequest(NamedTuple):
     created_to: Instant | None = None
     page_size: int = 50
     page_token: str = ""
+    is_explained: bool = False
 
 
 class CandidateQuestion(NamedTuple):

@@ -10,6 +10,7 @@ from authz_service.operations.containments import ContainmentChange, Demand
 from authz_service.operations.decision_log import DecisionKey, DecisionsQuestion, StoredRecord
 from authz_service.operations.lists import CandidatePage, CandidateQuestion, ListKey
 from authz_service.operations.records import Record
+from authz_service.operations.subjects import SubjectPage, SubjectsQuestion
 from authz_service.operations.writes import (
     Erasure,
     Resolution,
@@ -102,6 +103,35 @@ class CandidateSource(Protocol):
             RevisionAheadError: A fresh look finds the registry before *at_least*.
             FactsUnavailableError: As `FactsSource.facts_for`.
         """
+        ...
+
+
+class SubjectSource(Protocol):
+    """Where a page of those who may gets the subjects that it has to judge, with their facts."""
+
+    async def subjects(
+        self, question: SubjectsQuestion, *, after: str, limit: int, at_least: int
+    ) -> SubjectPage:
+        """Return the next candidates, by id: at most *limit*, fewer only at the end.
+
+        Every subject that has one of the relations to the recording is among them, each once; one
+        that has none may be. Freshness and *at_least* are as in `FactsSource.facts_for`. Safe to
+        cancel.
+
+        Raises:
+            RevisionAheadError: A fresh look finds the registry before *at_least*.
+            FactsUnavailableError: As `FactsSource.facts_for`.
+        """
+        ...
+
+
+class StoredFacts(Protocol):
+    """Single facts as they are stored, with who said so."""
+
+    async def read(
+        self, references: Sequence[FactReference], *, within: Tenants = None
+    ) -> tuple[Sequence[Fact[Entity]], int]:
+        """Return the stored facts; see `FactsRegistry.read`."""
         ...
 
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from authz_service.operations.lists import ListRequest
+from authz_service.operations.subjects import SubjectsRequest
 from authz_service.pdp.model import AccessRequest, Decision, Instant
 
 
@@ -47,7 +48,9 @@ class DecisionRecord(NamedTuple):
         policy_revision: The policy that judged.
         facts_revision: The state of the registry on which it rests.
         elapsed_microseconds: From the call's arrival to the record.
-        kind: A single answer, or a row of a list that is returned.
+        kind: A single answer, a row of a list that is returned, or an answer that was explained.
+        as_of: The instant by which an explained answer was judged; None where it was that of the
+            answer.
     """
 
     decision_id: str
@@ -59,10 +62,11 @@ class DecisionRecord(NamedTuple):
     facts_revision: int
     elapsed_microseconds: int
     kind: RecordKind = RecordKind.DECISION
+    as_of: Instant | None = None
 
 
 class ListRecord(NamedTuple):
-    """One page of a list, as it is recorded: LISTED, rows or none.
+    """One page of a list, as it is recorded: LISTED, rows or none; EXPLAINED, to who asked why.
 
     Attributes:
         decision_id: UUIDv7.
@@ -75,6 +79,8 @@ class ListRecord(NamedTuple):
         policy_revision: The policy that judged.
         facts_revision: The state of the registry on which it rests.
         elapsed_microseconds: From the call's arrival to the record.
+        explained: The recordings of a page that was not shown to the subject, but to who asked
+            what the subject may; None where the subject was shown it.
     """
 
     decision_id: str
@@ -82,6 +88,35 @@ class ListRecord(NamedTuple):
     context: CallContext
     request: ListRequest
     rows: int
+    considered: int
+    is_last: bool
+    policy_revision: str
+    facts_revision: int
+    elapsed_microseconds: int
+    explained: tuple[str, ...] | None = None
+
+
+class SubjectsRecord(NamedTuple):
+    """One page of those who may, as it is recorded: EXPLAINED, rows or none.
+
+    Attributes:
+        decision_id: UUIDv7.
+        evaluated_at: The instant at which its rows were judged.
+        context: Who asked.
+        request: The question.
+        subject_ids: Who was named.
+        considered: How many candidates were judged for them.
+        is_last: Whether nothing follows.
+        policy_revision: The policy that judged.
+        facts_revision: The state of the registry on which it rests.
+        elapsed_microseconds: From the call's arrival to the record.
+    """
+
+    decision_id: str
+    evaluated_at: Instant
+    context: CallContext
+    request: SubjectsRequest
+    subject_ids: tuple[str, ...]
     considered: int
     is_last: bool
     policy_revision: str
@@ -112,4 +147,4 @@ class EventRecord:
     actor_verified: bool = False
 
 
-Record = DecisionRecord | ListRecord | EventRecord
+Record = DecisionRecord | ListRecord | SubjectsRecord | EventRecord

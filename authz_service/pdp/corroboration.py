@@ -10,6 +10,9 @@ from authz_service.pdp.entities import Attendance, Consultation, Recording
 from authz_service.pdp.entity_words import ParticipantKind
 from authz_service.pdp.facts import Attribution, Fact, PatientFacts, RecordingFacts, Standing
 
+OWNER_CHANGED = "the owner was changed after all facts had agreed"
+"""What is said of a disputed recording."""
+
 
 def attribute(
     recording: Fact[Recording],
@@ -32,7 +35,7 @@ def attribute(
     named = {who for who in (recording.entity.owner_id, booked, *attended) if who}
     conflicts = _conflicts(recording.entity, consultation, len(named), len(attended))
     if disputed:
-        conflicts = (*conflicts, "the owner was changed after all facts had agreed")
+        conflicts = (*conflicts, OWNER_CHANGED)
     gaps = _gaps(recording, consultation, attendance)
     patient_id = next(iter(named)) if len(named) == 1 else None
     if conflicts:

@@ -21,10 +21,11 @@ from authz_service.pdp.model import (
     Relation,
     Situation,
 )
-from authz_service.pdp.ruleset import RuleMatch
+from authz_service.pdp.ruleset import PolicyReading, RuleMatch
 from authz_service.policy.bundle import Bundle
 from authz_service.policy.model_conf import casbin_model
 from authz_service.policy.open_relations import open_relations
+from authz_service.policy.rule_reading import reading_of
 from authz_service.policy.rules import Rule, When
 from authz_service.policy.vocabulary import ALWAYS
 from authz_service.tables.cells import EVERYTHING
@@ -94,6 +95,16 @@ class CasbinRuleset:
             known = self._open[asked] = open_relations(self._rules, *asked)
         return known
 
+    def explain(self, situation: Situation) -> PolicyReading:
+        """Return how every rule stands to *situation*; see `Ruleset`."""
+        roles = self._with_inherited(situation.roles)
+        asked = situation._replace(roles=roles)
+        return PolicyReading(roles, [reading_of(rule, asked) for rule in self._rules])
+
+    def _with_inherited(self, roles: frozenset[str]) -> frozenset[str]:
+        """Return *roles* with all that they inherit."""
+        return roles.union(*(self._roles[role] for role in roles if role in self._roles))
+
     def _remember(self, situation: Situation) -> RuleMatch | None:
         """Evaluate *situation* and keep the verdict."""
         with _EVALUATION:
@@ -105,9 +116,7 @@ class CasbinRuleset:
 
     def _evaluate(self, situation: Situation) -> RuleMatch | None:
         """Ask Casbin, with inherited roles added to the subject's own."""
-        roles = situation.roles.union(
-            *(self._roles[role] for role in situation.roles if role in self._roles)
-        )
+        roles = self._with_inherited(situation.roles)
         try:
             allowed, row = self._enforcer.enforce_ex(situation._replace(roles=roles))
             found = RuleMatch(_EFFECTS[row[1]], row[0]) if row else None

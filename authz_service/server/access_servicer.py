@@ -29,6 +29,7 @@ from authz_service.server.convert import (
     response_to_proto,
     set_instant,
 )
+from authz_service.server.explaining import Explaining
 from authz_service.server.list_convert import list_request_from_proto, list_response_to_proto
 
 _SEMANTICS = {
@@ -47,22 +48,25 @@ class AccessServicer(grpc_api.RecordingAccessServiceServicer):
         check_access: CheckAccess,
         batch_check_access: BatchCheckAccess,
         list_recordings: ListRecordings,
+        explaining: Explaining,
         *,
         pace: EvenPace,
         clock: Clock,
     ) -> None:
-        """Hold the three operations.
+        """Hold the operations.
 
         Args:
             check_access: Answers one question.
             batch_check_access: Answers many.
             list_recordings: Answers a page.
+            explaining: Answers why, and who.
             pace: At which what is denied without a reason leaves.
             clock: The service's time.
         """
         self._check_access = check_access
         self._batch_check_access = batch_check_access
         self._list_recordings = list_recordings
+        self._explaining = explaining
         self._pace = pace
         self._clock = clock
 
@@ -120,6 +124,18 @@ class AccessServicer(grpc_api.RecordingAccessServiceServicer):
         if pace is not None and not outcome.rows:
             set_instant(response.evaluated_at, self._clock.now())
         return response
+
+    async def ListSubjects(  # type: ignore[override]  # noqa: N802  # the layer hands a Call
+        self, request: pb.ListSubjectsRequest, context: Call
+    ) -> pb.ListSubjectsResponse:
+        """Answer one page of those who may."""
+        return await self._explaining.who(request, context)
+
+    async def ExplainAccess(  # type: ignore[override]  # noqa: N802  # the layer hands a Call
+        self, request: pb.ExplainAccessRequest, context: Call
+    ) -> pb.ExplainAccessResponse:
+        """Explain one answer."""
+        return await self._explaining.why(request, context)
 
     def _even_out(self, response: pb.BatchCheckAccessResponse) -> None:
         """Take out of *response* when it was judged, if an answer in it gives no reason."""

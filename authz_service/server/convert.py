@@ -48,8 +48,8 @@ ASSURANCES = _numbers(Assurance, words.Assurance, "ASSURANCE_")
 EFFECTS = _numbers(Effect, words.Effect, "EFFECT_")
 REASONS = _numbers(Reason, words.Reason, "REASON_")
 ACTION_NUMBERS = {member: number for number, member in ACTIONS.items()}
-_EFFECT_NUMBERS = {member: number for number, member in EFFECTS.items()}
-_REASON_NUMBERS = {member: number for number, member in REASONS.items()}
+EFFECT_NUMBERS = {member: number for number, member in EFFECTS.items()}
+REASON_NUMBERS = {member: number for number, member in REASONS.items()}
 
 
 def request_from_proto(message: pb.CheckAccessRequest, rule: CallerRule) -> AccessRequest:
@@ -203,8 +203,8 @@ def fill_response(
     reason = decision.reason
     if not rule.may_explain:
         reason = reason_for(reason, may_explain=False)
-    response.effect = _EFFECT_NUMBERS[decision.effect]  # type: ignore[assignment]  # enums are ints
-    response.reason = _REASON_NUMBERS[reason]  # type: ignore[assignment]  # enums are ints
+    response.effect = EFFECT_NUMBERS[decision.effect]  # type: ignore[assignment]  # enums are ints
+    response.reason = REASON_NUMBERS[reason]  # type: ignore[assignment]  # enums are ints
     response.decision_id = record.decision_id
     response.policy_revision = record.policy_revision
     response.facts_revision = record.facts_revision

@@ -29,6 +29,7 @@ from authz_service.server.access_servicer import AccessServicer
 from authz_service.server.admission import Gate
 from authz_service.server.containment_servicer import ContainmentServicer
 from authz_service.server.decision_log_servicer import DecisionLogServicer
+from authz_service.server.explaining import Explaining
 from authz_service.server.facts_servicer import FactsServicer
 from authz_service.server.health import Health
 from authz_service.server.listen import bind, options
@@ -133,6 +134,7 @@ def _add_services(layer: Any, operations: Operations, denial_step_ms: int) -> No
             operations.check_access,
             operations.batch_check_access,
             operations.list_recordings,
+            Explaining(operations.explain_access, operations.list_subjects),
             pace=EvenPace(denial_step_ms),
             clock=operations.clock,
         ),

@@ -30,16 +30,18 @@ def list_request_from_proto(message: pb.ListRecordingsRequest, rule: CallerRule)
         CallerNotAllowedError: The caller may not ask it.
     """
     context = message.context
-    found = [*_wrong_ids(message, rule), *_wrong_words(message), *_wrong_size(message)]
-    authenticated_at = _instant_in(context, "context.authenticated_at", found)
-    created_from = _instant_in(message, "created_from", found)
-    created_to = _instant_in(message, "created_to", found)
+    found = [*_wrong_ids(message, rule), *_wrong_words(message), *wrong_size(message.page_size)]
+    authenticated_at = instant_in(context, "context.authenticated_at", found)
+    created_from = instant_in(message, "created_from", found)
+    created_to = instant_in(message, "created_to", found)
     if created_from and created_to and created_from >= created_to:
         found.append(Violation("created_to", "is not after created_from"))
     if found:
         raise InvalidRequestError(*found)
     action, purpose = _LISTED[message.action], PURPOSES[context.purpose_of_use]
     rule.require(message.tenant_id, action, purpose)
+    if message.explained:
+        rule.require_power("explain", "ask what somebody may")
     trusted = "assert_assurance" in rule.may
     return ListRequest(
         message.subject.id,
@@ -54,6 +56,7 @@ def list_request_from_proto(message: pb.ListRecordingsRequest, rule: CallerRule)
         created_to,
         message.page_size or DEFAULT_PAGE,
         message.page_token,
+        message.explained,
     )
 
 
@@ -76,9 +79,14 @@ def _wrong_ids(message: pb.ListRecordingsRequest, rule: CallerRule) -> list[Viol
 def _wrong_words(message: pb.ListRecordingsRequest) -> list[Violation]:
     """Return the enum values that are missing or unknown."""
     found = []
-    context = message.context
     if message.action not in _LISTED:
         found.append(Violation("action", f"has no value {message.action}"))
+    return found + wrong_circumstances(message.context)
+
+
+def wrong_circumstances(context: pb.AccessContext) -> list[Violation]:
+    """Return the enum values of the circumstances that are missing or unknown."""
+    found = []
     if not context.purpose_of_use:
         found.append(Violation("context.purpose_of_use", "is missing"))
     elif context.purpose_of_use not in PURPOSES:
@@ -89,14 +97,14 @@ def _wrong_words(message: pb.ListRecordingsRequest) -> list[Violation]:
     return found
 
 
-def _wrong_size(message: pb.ListRecordingsRequest) -> list[Violation]:
-    """Return what is wrong with the page's size."""
-    if 0 <= message.page_size <= MAX_PAGE:
+def wrong_size(page_size: int) -> list[Violation]:
+    """Return what is wrong with a page's size."""
+    if 0 <= page_size <= MAX_PAGE:
         return []
     return [Violation("page_size", f"is not 1 to {MAX_PAGE}, nor 0 for {DEFAULT_PAGE}")]
 
 
-def _instant_in(
+def instant_in(
     message: pb.ListRecordingsRequest | pb.AccessContext, path: str, found: list[Violation]
 ) -> Instant | None:
     """Return the instant at *path*; None where there is none, or one that is noted as malformed."""
@@ -131,5 +139,8 @@ def list_response_to_proto(outcome: ListOutcome) -> pb.ListRecordingsResponse:
             row.recording_id = presented.request.recording_id
         row.patient_id = presented.decision.patient_id or ""
         row.decision_id = presented.decision_id
+        if request.is_explained:
+            row.rule = presented.decision.rule or ""
+            row.relations.extend(sorted(each.value for each, _ in presented.decision.evidence))
         set_instant(row.created_at, created_at)
     return response

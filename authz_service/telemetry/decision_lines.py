@@ -21,7 +21,8 @@ class DecisionLines:
     Names ids only: no birth date, name or free text. The lines of one batch of the journal are one
     write: it gives up the interpreter's lock, and getting that back costs more than a line. They
     are rendered by structlog's renderers, past its loggers, which cost twice what a line does.
-    A page of a list is one line, and no line for each row: the rows are in the journal.
+    A page of a list is one line, and no line for each row: the rows are in the journal. What was
+    explained has none: nobody was let in or kept out.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ def _has_a_line(record: Record) -> TypeGuard[DecisionRecord | ListRecord]:
     """Whether *record* is of a decision of its own, or of a page of a list."""
     if isinstance(record, DecisionRecord):
         return record.kind is RecordKind.DECISION
-    return isinstance(record, ListRecord)
+    return isinstance(record, ListRecord) and record.explained is None
 
 
 def _blocks(lines: Sequence[str], longest: int) -> Iterator[str]:

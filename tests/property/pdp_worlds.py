@@ -20,7 +20,7 @@ from authz_service.pdp.model import (
     Relation,
     Situation,
 )
-from authz_service.pdp.ruleset import RuleMatch
+from authz_service.pdp.ruleset import PolicyReading, RuleMatch, RuleReading
 
 NOW = datetime(2022, 6, 15, 12, tzinfo=UTC)
 INSTANTS = (
@@ -61,6 +61,11 @@ class Open:
         self, action: Action, purpose_of_use: PurposeOfUse, impossible: frozenset[Condition]
     ) -> frozenset[Relation]:
         return frozenset(Relation)
+
+    def explain(self, situation: Situation) -> PolicyReading:
+        match = self.match(situation)
+        unmet = () if match else ("relation",)
+        return PolicyReading(situation.roles, [RuleReading("open", Effect.ALLOW, unmet)])
 
 
 OPEN = Open()
@@ -262,6 +267,8 @@ def _recorded(recording_id: str, consultation_id: str, patient_id: str) -> list[
     ]
 
 
+SOUND = tuple(_sound())
+"""The frame, for whoever hangs facts of their own on it."""
 WORLDS = st.builds(
     lambda changes: [as_fact(one) for one in (*_sound(), *changes)],
     st.tuples(st.lists(_FITTING, max_size=3), st.lists(ENTITIES, max_size=7)).map(

@@ -392,6 +392,7 @@ class ListRecordingsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     AT_LEAST_FACTS_REVISION_FIELD_NUMBER: _builtins.int
+    EXPLAINED_FIELD_NUMBER: _builtins.int
     action: _vocabulary_pb2.Action.ValueType
     """What each recording must be permitted for; ACTION_LIST where none is stated."""
     tenant_id: _builtins.str
@@ -406,6 +407,10 @@ class ListRecordingsRequest(_message.Message):
     """
     at_least_facts_revision: _builtins.int
     """The answer rests on the registry at this facts revision or a later one. 0 asks for nothing."""
+    explained: _builtins.bool
+    """Not for the subject, but for who asks what the subject may: recorded as EXPLAINED and never as
+    presented; each row says by which rule. For callers that may explain.
+    """
     @_builtins.property
     def subject(self) -> Global___Subject:
         """Who wants to see the list. Required."""
@@ -435,10 +440,11 @@ class ListRecordingsRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         at_least_facts_revision: _builtins.int = ...,
+        explained: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "created_from", b"created_from", "created_to", b"created_to", "subject", b"subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "at_least_facts_revision", b"at_least_facts_revision", "context", b"context", "created_from", b"created_from", "created_to", b"created_to", "page_size", b"page_size", "page_token", b"page_token", "patient_id", b"patient_id", "subject", b"subject", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "at_least_facts_revision", b"at_least_facts_revision", "context", b"context", "created_from", b"created_from", "created_to", b"created_to", "explained", b"explained", "page_size", b"page_size", "page_token", b"page_token", "patient_id", b"patient_id", "subject", b"subject", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -454,15 +460,25 @@ class ListedRecording(_message.Message):
     PATIENT_ID_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     DECISION_ID_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    RELATIONS_FIELD_NUMBER: _builtins.int
     recording_id: _builtins.str
     """The recording."""
     patient_id: _builtins.str
     """Whose recording it is."""
     decision_id: _builtins.str
-    """The decision's id (UUIDv7), under which the row is recorded as PRESENTED."""
+    """The decision's id (UUIDv7), under which the row is recorded as PRESENTED; empty on an explained
+    page, which is one record.
+    """
+    rule: _builtins.str
+    """By which rule; only where the page is explained."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
+
+    @_builtins.property
+    def relations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the subject is to it, in the policy's words; only where the page is explained."""
 
     def __init__(
         self,
@@ -471,10 +487,12 @@ class ListedRecording(_message.Message):
         patient_id: _builtins.str = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         decision_id: _builtins.str = ...,
+        rule: _builtins.str = ...,
+        relations: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "decision_id", b"decision_id", "patient_id", b"patient_id", "recording_id", b"recording_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "decision_id", b"decision_id", "patient_id", b"patient_id", "recording_id", b"recording_id", "relations", b"relations", "rule", b"rule"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -499,7 +517,9 @@ class ListRecordingsResponse(_message.Message):
     next_page_token: _builtins.str
     """Where to go on; empty on the last page."""
     decision_id: _builtins.str
-    """The id (UUIDv7) under which the page itself is recorded as LISTED, rows or none."""
+    """The id (UUIDv7) under which the page itself is recorded as LISTED, rows or none; as EXPLAINED
+    where it was asked for so.
+    """
     policy_revision: _builtins.str
     """The policy that judged: SHA-256 of its bundle, in hex."""
     facts_revision: _builtins.int

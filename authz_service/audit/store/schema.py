@@ -96,7 +96,7 @@ decisions = Table(
     _id("request_id", nullable=True),
     postgresql_partition_by="RANGE (evaluated_at)",
 )
-"""Every record that has a decision's id: DECISION, PRESENTED, LISTED.
+"""Every record that has a decision's id: DECISION, PRESENTED, LISTED, EXPLAINED.
 
 Its own bytes are `size_bytes` of the line (`journal_id`, `sequence`, `at` = `line_at`) from
 `offset_bytes` on, counted from 0.

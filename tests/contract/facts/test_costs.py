@@ -18,8 +18,10 @@ from authz_service.facts.schema import metadata
 from authz_service.facts.schema_version import migrate
 from authz_service.facts.sessions import Session
 from authz_service.facts.sql_reader import SqlReader
+from authz_service.facts.subject_candidates import SubjectsPart
 from authz_service.facts.writing import write_facts
 from authz_service.operations.lists import CandidateQuestion, ListKey
+from authz_service.operations.subjects import SubjectsQuestion
 from authz_service.pdp.model import Relation
 from tests.contract.facts.crowded_registry import (
     BUSY,
@@ -68,6 +70,16 @@ LISTS = [
         CandidateQuestion(SERVICE, frozenset({Relation.CUSTODIAN})), DEEP_OF_BUSY, id="custodian"
     ),
 ]
+
+
+SUBJECTS = [
+    SubjectsPart(SubjectsQuestion(recording, relations), after, LIMIT)
+    for recording in ("r1", recording_id(0), "none")
+    for relations in (frozenset(Relation), *(frozenset({each}) for each in Relation))
+    for after in ("", "p2")
+]
+"""Those who may, by every relation and by each: of a recording that is known, and of one that is
+not."""
 
 
 @dataclass
@@ -213,6 +225,8 @@ def ask_everything(reader: SqlReader) -> None:
                 *(Key("patient", one) for one in ("ana", *unknown)),
             ]
         )
+    for part in SUBJECTS:
+        reader.subjects_with_facts(part)
     reader.look()
     reader.changes(REVISION, f"nonce{REVISION}")
     for parameters in LISTS:

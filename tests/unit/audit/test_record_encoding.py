@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from authz_service.audit.encoding import line_encoder, records_in
 from authz_service.operations.lists import ListRequest
-from authz_service.operations.records import CallContext, EventRecord, ListRecord, RecordKind
+from authz_service.operations.records import (
+    CallContext,
+    EventRecord,
+    ListRecord,
+    RecordKind,
+    SubjectsRecord,
+)
+from authz_service.operations.subjects import SubjectsRequest
 from authz_service.pdp.model import (
     STEP_UP,
     Action,
@@ -177,3 +184,43 @@ def test_no_text_breaks_out_of_its_line(text: str) -> None:
 def test_what_is_no_object_is_no_line(line: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  # orjson words its own
         records_in(line)
+
+
+def test_an_explained_answer_is_a_decision_that_says_what_it_is() -> None:
+    """The same fields as a decision's, another kind, and the instant that was asked about."""
+    record = decision_record(1)._replace(kind=RecordKind.EXPLAINED, as_of=NOON)
+
+    written = line_encoder("0.1.0")([record])
+
+    as_decision = GOLDEN_DECISION.replace(b'"kind":"DECISION"', b'"kind":"EXPLAINED"')
+    as_of = b',"as_of":"2020-06-09T12:00:00.250000Z"}'
+    assert written == as_decision.removesuffix(b"}") + as_of
+
+
+def test_an_explained_page_names_its_recordings() -> None:
+    """Of a page that nobody was presented, the rows are in the record of the page itself."""
+    written = line_encoder("0.1.0")([PAGE._replace(explained=("rb", "ra"))])
+
+    expected = GOLDEN_PAGE.replace(b'"LISTED"', b'"EXPLAINED"').replace(
+        b'"rows":2,', b'"rows":2,"recording_ids":["rb","ra"],'
+    )
+    assert written == expected
+
+
+def test_a_page_of_those_who_may_names_them() -> None:
+    """Whom it named is what an auditor asks for; it has no subject, and no effect."""
+    request = SubjectsRequest("ra1", Action.VIEW, PurposeOfUse.TREAT, "uk-nhs", page_size=2)
+    record = SubjectsRecord(
+        "page-1", NOON, PAGE.context, request, ("ana", "finch"), 7, is_last=False,
+        policy_revision="ab", facts_revision=9, elapsed_microseconds=412,
+    )  # fmt: skip
+
+    assert line_encoder("0.1.0")([record]) == (
+        b'{"format":1,"kind":"EXPLAINED","decision_id":"page-1",'
+        b'"evaluated_at":"2020-06-09T12:00:00.250000Z","request_id":"request-1","trace_id":"ff",'
+        b'"caller":"loopback","callers_revision":"cd","tenant_id":"uk-nhs","recording_id":"ra1",'
+        b'"action":"VIEW","situation":{"roles":null,"relations":null,"purpose":"TREAT",'
+        b'"conditions":null},"page_size":2,"rows":2,"subject_ids":["ana","finch"],"considered":7,'
+        b'"is_last":false,"policy_revision":"ab","facts_revision":9,"elapsed_microseconds":412,'
+        b'"software":"0.1.0"}'
+    )

@@ -21,7 +21,7 @@ from authz_service.pdp.model import (
     Relation,
     Situation,
 )
-from authz_service.pdp.ruleset import RuleMatch
+from authz_service.pdp.ruleset import PolicyReading, RuleMatch
 
 NOON = datetime(2020, 6, 9, 12, tzinfo=UTC)
 CONTEXT = CallContext("loopback", "req-1", None)
@@ -53,6 +53,9 @@ class FakeRuleset:
         self, action: Action, purpose_of_use: PurposeOfUse, impossible: frozenset[Condition]
     ) -> frozenset[Relation]:
         return frozenset()
+
+    def explain(self, situation: Situation) -> PolicyReading:
+        return PolicyReading(situation.roles, ())
 
 
 @dataclass

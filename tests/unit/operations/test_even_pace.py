@@ -29,7 +29,7 @@ from authz_service.pdp.model import (
     Relation,
     Situation,
 )
-from authz_service.pdp.ruleset import RuleMatch
+from authz_service.pdp.ruleset import PolicyReading, RuleMatch
 from tests.unit.operations.fakes import CONTEXT, NOON, Heard, StoppedClock, quick_journal
 from tests.unit.operations.ward import Ward, patient, recorded, staff
 
@@ -116,6 +116,9 @@ class Rules:
         self, action: Action, purpose_of_use: PurposeOfUse, impossible: frozenset[Condition]
     ) -> frozenset[Relation]:
         return frozenset(Relation)
+
+    def explain(self, situation: Situation) -> PolicyReading:
+        return PolicyReading(situation.roles, ())
 
 
 @dataclass

@@ -48,7 +48,7 @@ from authz_service.pdp.model import (
     Relation,
     Situation,
 )
-from authz_service.pdp.ruleset import RuleMatch
+from authz_service.pdp.ruleset import PolicyReading, RuleMatch, RuleReading
 from tests.unit.operations.fakes import (
     CONTEXT,
     NOON,
@@ -82,6 +82,11 @@ class OwnersOnly:
     ) -> frozenset[Relation]:
         self.asked.append((action, purpose_of_use, impossible))
         return frozenset({Relation.OWNER, Relation.ATTENDING})
+
+    def explain(self, situation: Situation) -> PolicyReading:
+        match = self.match(situation)
+        unmet = () if match else ("relation",)
+        return PolicyReading(situation.roles, [RuleReading("own", Effect.ALLOW, unmet)])
 
 
 class Desk:

@@ -44,7 +44,7 @@ from authz_service.pdp.model import (
     Relation,
     Situation,
 )
-from authz_service.pdp.ruleset import RuleMatch
+from authz_service.pdp.ruleset import PolicyReading, RuleMatch, RuleReading
 
 ALL_ACTIONS = tuple(Action)
 NOON = datetime(2022, 6, 15, 12, tzinfo=UTC)
@@ -103,6 +103,11 @@ class RulesetOf:
         self, action: Action, purpose_of_use: PurposeOfUse, impossible: frozenset[Condition]
     ) -> frozenset[Relation]:
         return frozenset(Relation)
+
+    def explain(self, situation: Situation) -> PolicyReading:
+        match = self.match(situation)
+        unmet = () if match else ("relation",)
+        return PolicyReading(situation.roles, [RuleReading("open", Effect.ALLOW, unmet)])
 
 
 EVERYTHING = RulesetOf(lambda situation: bool(situation.relations))
