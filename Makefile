@@ -8,6 +8,7 @@ STAMP := $(VENV)/.installed
 PROTOS := $(wildcard proto/authz_service/api/v1/*.proto)
 GENERATED := authz_service/api/v1
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 IMAGE ?= authz-service
 BASE_IMAGE ?= python:3.13-slim
 
@@ -85,6 +86,10 @@ generate:
 .PHONY: bench
 bench: setup ## Measure everything of docs/benchmarks.md in one run
 	$(BIN)/python -m bench
+
+.PHONY: bench-scale
+bench-scale: setup ## Measure what size costs: up to ten million recordings on PostgreSQL
+	$(BIN)/python -m bench.scale $(BENCH_ARGS)
 
 .PHONY: lock
 lock: setup ## Lock the requirements anew

@@ -41,8 +41,13 @@ class Row:
 
 def table(rows: Sequence[Row]) -> str:
     """Return *rows* as a Markdown table that reads well as plain text."""
-    lines = [_HEADINGS, *(row.cells for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADINGS))]
+    return grid(_HEADINGS, [row.cells for row in rows])
+
+
+def grid(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+    """Return *cells* under *headings* as a Markdown table that reads well as plain text."""
+    lines = [headings, *cells]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
     written = [
         "| "
         + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
