@@ -67,7 +67,10 @@ check-long: check ## What takes an hour: every property with many more examples
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest tests/property tests/contract tests/unit/audit --timeout 3600
 	AUTHZ_TEST_ORACLE_SAMPLES=1500 $(BIN)/python -m pytest tests/e2e/test_same_times.py --timeout 3600
 	AUTHZ_TEST_ATTACK_SECONDS=30 $(BIN)/python -m pytest tests/e2e/test_abuse.py --timeout 600
-	AUTHZ_TEST_OUTAGE_SECONDS=90 $(BIN)/python -m pytest tests/e2e/test_shipping_faults.py --timeout 3600
+	AUTHZ_TEST_OUTAGE_SECONDS=90 $(BIN)/python -m pytest tests/e2e/test_shipping_faults.py tests/e2e/test_postgresql_faults.py --timeout 3600
+	AUTHZ_TEST_IMPORTS=1000 AUTHZ_TEST_IMPORT_PATIENTS=40000 AUTHZ_TEST_IMPORT_KILLS=20 \
+	  $(BIN)/python -m pytest tests/contract/facts/test_import_at_once.py \
+	  tests/contract/facts/test_import_at_length.py --timeout 3600
 	AUTHZ_TEST_CANCELLED_TRIALS=100000 $(BIN)/python -m pytest tests/e2e/test_cancelled_calls.py --timeout 3600
 	AUTHZ_TEST_REVOCATIONS=10000 $(BIN)/python -m pytest tests/e2e/test_two_replicas.py --timeout 3600
 

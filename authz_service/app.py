@@ -165,6 +165,8 @@ class Service:
                 registry=opened.registry,
                 containments=opened.containments,
                 feed=opened.feed,
+                emergency_registry=opened.accesses,
+                emergency_minutes=self._settings.emergency_minutes,
                 token_key=await opened.registry.page_token_key(),
                 journal=journal,
                 decisions=decisions,
@@ -175,8 +177,9 @@ class Service:
         )
         watch_serving(self._metrics, lambda: self._health.serving)
         calm_collector()
-        for changing in (operations.write_facts, operations.contain_access):
-            self._closing.push_async_callback(changing.finish, self._settings.drain_seconds)
+        changing = (operations.write_facts, operations.contain_access, operations.emergency_access)
+        for verbs in changing:
+            self._closing.push_async_callback(verbs.finish, self._settings.drain_seconds)
         if membership is not None:
             await membership.admitted(reload_policy, self._policy)
         await self._show(guard, probed, entrance)

@@ -6,10 +6,12 @@ import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from authz_service.accesses import watched_accesses
 from authz_service.clocks import SystemClock
 from authz_service.facts.as_of import SqlHistory
 from authz_service.facts.cache import FactsCache
 from authz_service.facts.change_feed import SqlChangeFeed
+from authz_service.facts.emergency_registry import SqlEmergencyRegistry
 from authz_service.facts.listing import CandidateLists
 from authz_service.facts.looks import OnUsable
 from authz_service.facts.opening import all_lists_over, cache_over, feed_over
@@ -39,6 +41,7 @@ class OpenedRegistry:
         feed: For those who watch.
         subjects: For lists of who may.
         history: For questions about an earlier instant.
+        accesses: For emergency accesses.
     """
 
     registry: SqlRegistry
@@ -48,6 +51,7 @@ class OpenedRegistry:
     feed: SqlChangeFeed
     subjects: SubjectLists
     history: SqlHistory
+    accesses: SqlEmergencyRegistry
 
 
 async def open_registry(
@@ -96,8 +100,9 @@ async def open_registry(
     closing.push_async_callback(closed_in_time, feed.close)
     history = SqlHistory(url)
     closing.push_async_callback(closed_in_time, history.close)
+    accesses = watched_accesses(registry, clock, metrics, closing)
     return OpenedRegistry(
-        registry, facts, lists.candidates, containments, feed, lists.subjects, history
+        registry, facts, lists.candidates, containments, feed, lists.subjects, history, accesses
     )
 
 

@@ -14,6 +14,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from authz_service.api.v1 import (
     containment_pb2,
     decision_log_pb2,
+    emergency_access_pb2,
     entities_pb2,
     facts_pb2,
     policy_pb2,
@@ -41,6 +42,7 @@ FILES = (
     policy_pb2,
     recording_access_pb2,
     decision_log_pb2,
+    emergency_access_pb2,
 )
 VOCABULARY = vocabulary_pb2.DESCRIPTOR.enum_types_by_name
 ENTITY_ENUMS = entities_pb2.DESCRIPTOR.enum_types_by_name
@@ -95,7 +97,7 @@ _RECORDED = ["DECISION", "PRESENTED", "LISTED", "EXPLAINED", "EMERGENCY"]
 def test_every_kind_of_record_is_on_the_wire_and_back() -> None:
     kinds = decision_log_pb2.DESCRIPTOR.enum_types_by_name["RecordKind"]
 
-    assert set(_RECORDED) == {*RecordKind, "LISTED"}
+    assert set(_RECORDED) == {*RecordKind, "LISTED", "EMERGENCY"}
     assert words_of(kinds, "RECORD_KIND") == _RECORDED
     assert list(decision_messages.KINDS.values()) == _RECORDED
 

@@ -11,9 +11,11 @@ from collections.abc import Callable, Sequence
 
 import orjson
 
+from authz_service.audit.encoded_emergency import emergency
 from authz_service.audit.page_encoding import FORMAT, TEXT, Plain, listed, subjects, unseen
 from authz_service.operations.records import (
     DecisionRecord,
+    EmergencyRecord,
     EventRecord,
     ListRecord,
     Record,
@@ -53,6 +55,10 @@ def line_encoder(software: str) -> Callable[[Sequence[Record]], bytes]:
             return listed(record, software)
         if isinstance(record, SubjectsRecord):
             return subjects(record, software)
+        if isinstance(record, EmergencyRecord):
+            seen, asked = record.decision.situation, record.request
+            situation = unseen(asked) if seen is None else _situation(seen)
+            return emergency(record, software, situation, _obligations(record.decision.obligations))
         return _event(record, software)
 
     def encoded(records: Sequence[Record]) -> bytes:

@@ -7,6 +7,7 @@ from typing import TypeAlias
 from authz_service.operations.lists import ListRequest
 from authz_service.operations.records import ListRecord, RecordKind, SubjectsRecord
 from authz_service.operations.subjects import SubjectsRequest
+from authz_service.pdp.emergency import OpeningRequest
 from authz_service.pdp.model import (
     AccessRequest,
     Action,
@@ -33,7 +34,9 @@ TEXT: dict[str, str] = {
 }
 
 
-def unseen(request: AccessRequest | ListRequest | SubjectsRequest | None) -> Plain | None:
+def unseen(
+    request: AccessRequest | ListRequest | SubjectsRequest | OpeningRequest | None,
+) -> Plain | None:
     """Return the situation where no policy saw one: the purpose as asked, the rest unknown."""
     if request is None:
         return None

@@ -43,6 +43,7 @@ class Kind(StrEnum):
     PRESENTED = "PRESENTED"
     LISTED = "LISTED"
     EXPLAINED = "EXPLAINED"
+    EMERGENCY = "EMERGENCY"
 
 
 @app.command("list", cls=SettingsVerb, epilog=LIST_EXAMPLES)
@@ -87,7 +88,7 @@ def list_(  # noqa: PLR0913  # one option for each filter
             parser=one_of(Kind),
             metavar="|".join(Kind),
             rich_help_panel=_ABOUT,
-            help="Answers, rows of lists, or pages of lists.",
+            help="Answers, rows or pages of lists, or openings.",
         ),
     ] = None,
     since: Annotated[

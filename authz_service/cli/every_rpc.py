@@ -5,6 +5,7 @@ from __future__ import annotations
 from authz_service.api.v1 import (
     containment_pb2,
     decision_log_pb2,
+    emergency_access_pb2,
     facts_pb2,
     policy_pb2,
     recording_access_pb2,
@@ -12,7 +13,14 @@ from authz_service.api.v1 import (
 
 EVERY_RPC = frozenset(
     str(method)
-    for proto in (recording_access_pb2, facts_pb2, containment_pb2, policy_pb2, decision_log_pb2)
+    for proto in (
+        recording_access_pb2,
+        facts_pb2,
+        containment_pb2,
+        emergency_access_pb2,
+        policy_pb2,
+        decision_log_pb2,
+    )
     for service in proto.DESCRIPTOR.services_by_name.values()
     for method in service.methods_by_name
 )

@@ -7,7 +7,7 @@ from authz_service.api.v1 import facts_pb2_grpc as grpc_api
 from authz_service.cli.channel import connected
 from authz_service.cli.options import Format
 from authz_service.cli.output import print_fields, print_json, print_line
-from authz_service.cli.question import require_ids
+from authz_service.cli.question import is_text, require_ids
 from authz_service.pdp.errors import InvalidRequestError, Violation
 
 
@@ -53,10 +53,5 @@ def require_words(reason: str, hint: str) -> None:
     Raises:
         InvalidRequestError: It does; *hint* says what to write.
     """
-    if not reason.strip() or not _is_text(reason):
+    if not reason.strip() or not is_text(reason):
         raise InvalidRequestError(Violation("--reason", f"says nothing; {hint}"))
-
-
-def _is_text(text: str) -> bool:
-    """Whether *text* can be sent: bytes that were no UTF-8 on the command line cannot."""
-    return not any("\ud800" <= character <= "\udfff" for character in text)

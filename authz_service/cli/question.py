@@ -65,3 +65,8 @@ def instant_of(text: str | None, option: str) -> Instant | None:
         return instant.astimezone(UTC)
     except OverflowError:
         raise InvalidRequestError(Violation(option, _INSTANT_HINT)) from None
+
+
+def is_text(text: str) -> bool:
+    """Whether *text* can be sent: bytes that were no UTF-8 on the command line cannot."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)

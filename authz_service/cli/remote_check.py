@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from authz_service.api.v1 import emergency_access_pb2 as emergency
 from authz_service.api.v1 import recording_access_pb2 as pb
 from authz_service.api.v1 import recording_access_pb2_grpc as grpc_api
 from authz_service.api.v1 import vocabulary_pb2 as words
@@ -87,7 +88,7 @@ def not_repeated(pairs: Mapping[str, tuple[object, object]]) -> str:
     return ", ".join(name for name, (sent, repeated) in pairs.items() if sent != repeated)
 
 
-def answer_of(response: pb.CheckAccessResponse) -> Answer:
+def answer_of(response: pb.CheckAccessResponse | emergency.OpenEmergencyAccessResponse) -> Answer:
     """Return the answer that *response* holds; what is unknown in it never allows."""
     return Answer(
         effect=_name(words.Effect, response.effect, "EFFECT_"),

@@ -12,6 +12,7 @@ from authz_service.cli import (
     decisions,
     dev_certs,
     doctor,
+    emergency,
     explain,
     facts,
     healthcheck,
@@ -72,6 +73,7 @@ app.command(cls=SettingsVerb, epilog=status.EXAMPLES)(status.status)
 app.add_typer(facts.app, name="facts")
 app.add_typer(policy.app, name="policy")
 app.add_typer(decisions.app, name="decisions")
+app.add_typer(emergency.app, name="emergency")
 app.command("dev-certs", cls=SettingsVerb, epilog=dev_certs.EXAMPLES)(dev_certs.dev_certs)
 app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
 app.command(epilog=healthcheck.EXAMPLES)(healthcheck.healthcheck)

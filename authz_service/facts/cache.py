@@ -199,7 +199,10 @@ class FactsCache:
         return held
 
     async def _bring_missing(self, questions: Sequence[FactsQuestion]) -> None:
-        """Load what *questions* miss."""
+        """Load what *questions* miss, unless it has just been seen that there is nobody to ask."""
+        failed = self._looks.just_failed
+        if failed is not None:
+            await failed.wait()
         missing = self._holdings.missing_of(questions)
         self._misses.update(key.space for key in missing)
         await self._loads.bring(missing)

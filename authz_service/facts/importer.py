@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -16,6 +16,13 @@ from authz_service.facts.database import Access, Database
 from authz_service.facts.import_blocks import Done, Origin, Prepared, write_block, write_lines
 from authz_service.facts.import_crew import prepared
 from authz_service.facts.import_lines import Chunk, Line, blocks_of, chunks_of, lines_in
+from authz_service.facts.import_progress import (
+    ImportSummary,
+    added,
+    check_alone,
+    keep_progress,
+    progress_of,
+)
 from authz_service.facts.sessions import Session
 from authz_service.operations.ports import Clock
 from authz_service.pdp.errors import InvalidRequestError, StateError
@@ -25,45 +32,6 @@ _SECONDS_AT_ONCE: Final = 0.4
 """How long a transaction may take, and whoever else writes wait for it."""
 _CHUNKS_AT_ONCE: Final = 9
 """Fewer facts than a cache follows one by one: with more it would drop all that it holds."""
-_PROGRESS: Final = (
-    "SELECT lines_done, finished, written, skipped, unchanged FROM facts_imports"
-    " WHERE sha256 = :sha256"
-)
-_KEEP_PROGRESS: Final = (
-    "INSERT INTO facts_imports (sha256, lines_done, finished, written, skipped, unchanged)"
-    " VALUES (:sha256, :lines_done, :finished, :written, :skipped, :unchanged)"
-    " ON CONFLICT (sha256) DO UPDATE SET lines_done = excluded.lines_done,"
-    " finished = excluded.finished, written = excluded.written, skipped = excluded.skipped,"
-    " unchanged = excluded.unchanged"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class ImportSummary:
-    """What became of an import, those before it of the same file included.
-
-    Attributes:
-        name: The file, as it was named.
-        lines: How many lines are done.
-        written: How many facts were written.
-        skipped: How many were left out because a later observation is stored.
-        unchanged: How many were stored already, word for word.
-        resumed_after: The last line that an earlier import of the same file had done; 0 for none.
-        written_before: How many of `written` an earlier import of the same file wrote.
-        finished: Whether all lines are done.
-        problem: What stopped it, as ``file:line: field: text``; None where nothing did.
-    """
-
-    name: str
-    lines: int = 0
-    written: int = 0
-    skipped: int = 0
-    unchanged: int = 0
-    resumed_after: int = 0
-    written_before: int = 0
-    finished: bool = False
-    problem: str | None = None
-
 
 Progress = Callable[[ImportSummary], None]
 """Hears what is committed, after every transaction."""
@@ -136,13 +104,13 @@ class FactsImporter:
         finished = replace(run.summary, finished=True)
         if digest is not None:
             with self._database.transaction(Access.WRITE) as session:
-                _keep(session, digest, finished)
+                keep_progress(session, digest, finished)
         return finished
 
     def _progress_of(self, digest: str, name: str) -> ImportSummary:
         """Return how far earlier imports of the same bytes came."""
         with self._database.transaction(Access.READ) as session:
-            return _progress(session, digest, name)
+            return progress_of(session, digest, name)
 
 
 class _Run:
@@ -208,10 +176,10 @@ class _Run:
         origin = Origin(self.summary.name, self._actor, self._clock.now())
         with self._database.transaction(Access.WRITE) as session:
             if self._digest is not None:
-                _check_alone(session, self._digest, self.summary)
-            after = _added(self.summary, write(session, origin))
+                check_alone(session, self._digest, self.summary)
+            after = added(self.summary, write(session, origin))
             if self._digest is not None:
-                _keep(session, self._digest, after)
+                keep_progress(session, self._digest, after)
         self.summary = after
         self._progress(after)
 
@@ -224,48 +192,3 @@ class _Run:
 def _write_lines(lines: Sequence[Line], session: Session, origin: Origin) -> Done:
     """Write *lines*, which are given before all else."""
     return write_lines(session, lines, origin)
-
-
-def _progress(session: Session, digest: str, name: str) -> ImportSummary:
-    """Return how far the file of *digest* is."""
-    row = session.one(_PROGRESS, {"sha256": digest})
-    if row is None:
-        return ImportSummary(name)
-    lines, finished, written, skipped, unchanged = row
-    return ImportSummary(name, lines, written, skipped, unchanged, lines, written, bool(finished))
-
-
-def _check_alone(session: Session, digest: str, summary: ImportSummary) -> None:
-    """Refuse to go on where somebody else imports the same file at the same time.
-
-    Raises:
-        StateError: They do.
-    """
-    if _progress(session, digest, summary.name).lines != summary.lines:
-        raise StateError(summary.name, "another process is importing this file")
-
-
-def _keep(session: Session, digest: str, summary: ImportSummary) -> None:
-    """Keep how far the file of *digest* is."""
-    session.run(
-        _KEEP_PROGRESS,
-        {
-            "sha256": digest,
-            "lines_done": summary.lines,
-            "finished": summary.finished,
-            "written": summary.written,
-            "skipped": summary.skipped,
-            "unchanged": summary.unchanged,
-        },
-    )
-
-
-def _added(summary: ImportSummary, done: Done) -> ImportSummary:
-    """Return *summary* with one transaction more."""
-    return replace(
-        summary,
-        lines=max(summary.lines, done.last),
-        written=summary.written + done.written,
-        skipped=summary.skipped + done.skipped,
-        unchanged=summary.unchanged + done.unchanged,
-    )

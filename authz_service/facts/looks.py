@@ -56,6 +56,13 @@ class Looks:
         self._failed_at = 0.0
         self._closed = False
 
+    @property
+    def just_failed(self) -> Flight | None:
+        """The look that failed, as long as it is too early for another one."""
+        if time.monotonic() - self._failed_at < self._bounds.retry_seconds:
+            return self._failed_flight
+        return None
+
     def start(self) -> Flight:
         """Return the look that is under way, sent now if there was none. Does not wait.
 
@@ -63,8 +70,8 @@ class Looks:
         """
         flight = self._flight
         if flight is None:
-            failed = self._failed_flight
-            if failed is not None and self._has_just_failed():
+            failed = self.just_failed
+            if failed is not None:
                 return failed
             flight = self._flight = Flight()
             self._send(flight)
@@ -128,10 +135,6 @@ class Looks:
         self._flight, self._failed_flight = None, flight
         self._failed_at = time.monotonic()
         flight.land(self._failed(error, self._failed_at - sent_at))
-
-    def _has_just_failed(self) -> bool:
-        """Whether it is too early for another look."""
-        return time.monotonic() - self._failed_at < self._bounds.retry_seconds
 
     def _seen(self, flight: Flight, sent_at: float, seen: Look | Changes) -> None:
         """Apply what a look saw, and wake those who wait for it."""

@@ -71,7 +71,6 @@ _INDEXED: Final[dict[FactKind, tuple[tuple[str, ...], ...]]] = {
 
 _FEW: Final[dict[FactKind, tuple[str, tuple[str, ...], str]]] = {
     FactKind.SUBJECT: ("services_by_tenant_id", ("tenant_id", "id"), "SERVICE"),
-    FactKind.GRANT: ("grants_of_emergency", ("subject_id", "id"), "EMERGENCY"),
 }
 """Indexes of the few facts of a kind that are of one kind again, as their value says."""
 

@@ -2,7 +2,8 @@
 
 They are written once, in PostgreSQL's words with ``:name`` for parameters and ``= ANY(:names)``
 for sets; SQLite reads a set from one JSON array, so that a statement's text never depends on how
-many ids it is asked for. A text is read as JSON by ``::json``, which SQLite does without.
+many ids it is asked for. A text is read as JSON by ``::json``, and compared byte by byte by
+``COLLATE "C"``, which SQLite does without.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 
 _SET: Final = re.compile(r"= ANY\(:(\w+)\)")
 _AS_JSON: Final = "::json"
+_BY_BYTES: Final = ' COLLATE "C"'
 _NAME: Final = re.compile(r"(?<!:):([a-z]\w*)")
 
 Parameters = Mapping[str, Any]
@@ -152,7 +154,7 @@ class Statements:
     def _translate(self, statement: str) -> str:
         """Return *statement* with parameters and sets as the driver writes them."""
         if self.is_sqlite:
-            words = statement.replace(_AS_JSON, "")
+            words = statement.replace(_AS_JSON, "").replace(_BY_BYTES, "")
             return _SET.sub(r"IN (SELECT value FROM json_each(:\1))", words)
         return _NAME.sub(r"%(\1)s", statement).replace("?", "%s")
 

@@ -127,6 +127,20 @@ class SqlRegistry:
             lambda: shared_key(self._database, _PAGE_TOKENS, self._clock.now())
         )
 
+    async def in_transaction(self, access: Access, work: Callable[[Session], Answer]) -> Answer:
+        """Return what *work* does in one transaction, on a thread of the registry's own.
+
+        Raises:
+            FactsUnavailableError: The registry is silent, locked, read-only or gone, or too many
+                are waiting already.
+        """
+
+        def done() -> Answer:
+            with self._database.transaction(access) as session:
+                return work(session)
+
+        return await self._in_thread(done)
+
     def close(self) -> None:
         """Let what has begun end, and close all connections. Blocks."""
         self._threads.shutdown(wait=True, cancel_futures=True)

@@ -15,11 +15,18 @@ from authz_service.tables.cells import Cells
 from authz_service.tables.rows import Field, split
 
 EXPLAINING = ("ExplainAccess", "ListSubjects")
-ASKING = ("CheckAccess", "BatchCheckAccess", "ListRecordings", *EXPLAINING)
+ASKING = (
+    "CheckAccess",
+    "BatchCheckAccess",
+    "ListRecordings",
+    "OpenEmergencyAccess",
+    *EXPLAINING,
+)
 CHANGING = ("WriteFacts", "DeleteFacts")
 READING_LOG = ("ListDecisions", "GetDecision")
 RESOLVING = ("ResolveConflict",)
 CONTAINING = ("Contain", "LiftContainment")
+REVIEWING = ("ReviewEmergencyAccess",)
 ERASING = ("ErasePerson",)
 
 _OF_SOME_TENANT = (
@@ -27,9 +34,11 @@ _OF_SOME_TENANT = (
     *CHANGING,
     *RESOLVING,
     *CONTAINING,
+    *REVIEWING,
     *ERASING,
     "ReadFacts",
     "ListContainments",
+    "ListEmergencyAccess",
 )
 _OF_EVERY_TENANT = (*READING_LOG, "ReloadPolicy")
 _COLUMNS = {
@@ -43,7 +52,7 @@ _POWERS = {
     "assert_assurance": ASKING,
     "read_log": READING_LOG,
     "contain": (*CONTAINING, *CHANGING),
-    "review": CHANGING,
+    "review": (*CHANGING, *REVIEWING),
     "erase": ERASING,
 }
 """The RPCs for which a power is; what gives nothing yet is for none."""
@@ -51,6 +60,7 @@ _NEEDED_POWERS = {
     "read_log": READING_LOG,
     "explain": EXPLAINING,
     "contain": CONTAINING,
+    "review": REVIEWING,
     "erase": ERASING,
 }
 """The RPCs that fail at every call without a power."""

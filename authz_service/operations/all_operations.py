@@ -10,9 +10,12 @@ from authz_service.operations.batch_check_access import BatchCheckAccess
 from authz_service.operations.change_feed import ChangeFeed
 from authz_service.operations.check_access import CheckAccess, NewId
 from authz_service.operations.contain import CONTAINMENT_TOKENS, ContainAccess, ListContainments
+from authz_service.operations.emergency_access import EMERGENCY_TOKENS, EmergencyAccess
+from authz_service.operations.emergency_ports import EmergencyRegistry
 from authz_service.operations.explain_access import ExplainAccess
 from authz_service.operations.list_recordings import LIST_TOKENS, ListObserver, ListRecordings
 from authz_service.operations.list_subjects import SUBJECT_TOKENS, ListSubjects
+from authz_service.operations.open_emergency import EmergencyObserver, OpenEmergency
 from authz_service.operations.page_tokens import PageTokens
 from authz_service.operations.ports import (
     CandidateSource,
@@ -32,7 +35,7 @@ from authz_service.operations.watch_facts import WatchFacts
 from authz_service.operations.write_facts import FactsObserver, WriteFacts
 
 
-class Observer(DecisionObserver, ListObserver, FactsObserver, Protocol):
+class Observer(DecisionObserver, ListObserver, FactsObserver, EmergencyObserver, Protocol):
     """Hears of all that the operations do."""
 
 
@@ -49,6 +52,8 @@ class Plugs:
     registry: FactsRegistry
     containments: Containments
     feed: ChangeFeed
+    emergency_registry: EmergencyRegistry
+    emergency_minutes: int
     token_key: bytes
     journal: Journal
     decisions: DecisionLog
@@ -70,6 +75,7 @@ class Operations:
     contain_access: ContainAccess
     list_containments: ListContainments
     watch_facts: WatchFacts
+    emergency_access: EmergencyAccess
     registry: FactsRegistry
     read_decisions: ReadDecisions
     active_policy: ActivePolicy
@@ -122,6 +128,7 @@ def operations_with(plugs: Plugs) -> Operations:
             plugs.containments, clock=clock, tokens=PageTokens(plugs.token_key, CONTAINMENT_TOKENS)
         ),
         watch_facts=WatchFacts(plugs.feed, journal, clock=clock),
+        emergency_access=_emergency_access(plugs),
         registry=plugs.registry,
         read_decisions=ReadDecisions(
             plugs.decisions, journal, clock=clock, tokens=PageTokens(plugs.token_key, LOG_TOKENS)
@@ -130,4 +137,25 @@ def operations_with(plugs: Plugs) -> Operations:
         reload_policy=plugs.reload_policy,
         journal=journal,
         clock=clock,
+    )
+
+
+def _emergency_access(plugs: Plugs) -> EmergencyAccess:
+    """Return what opens, lists and reviews emergency accesses."""
+    opening = OpenEmergency(
+        plugs.active_policy,
+        plugs.facts,
+        plugs.emergency_registry,
+        plugs.journal,
+        clock=plugs.clock,
+        observer=plugs.observer,
+        new_id=plugs.new_id,
+        minutes=plugs.emergency_minutes,
+    )
+    return EmergencyAccess(
+        opening,
+        plugs.emergency_registry,
+        plugs.journal,
+        clock=plugs.clock,
+        tokens=PageTokens(plugs.token_key, EMERGENCY_TOKENS),
     )

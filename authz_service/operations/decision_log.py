@@ -29,7 +29,7 @@ class DecisionsQuestion(NamedTuple):
         caller: Asked by which service.
         effect: With which effect.
         reason: With which reason.
-        kind: ``DECISION``, ``PRESENTED``, ``LISTED`` or ``EXPLAINED``.
+        kind: ``DECISION``, ``PRESENTED``, ``LISTED``, ``EXPLAINED`` or ``EMERGENCY``.
         evaluated_from: Judged at that instant or later.
         evaluated_to: Judged before that instant.
     """

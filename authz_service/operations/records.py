@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from authz_service.operations.lists import ListRequest
 from authz_service.operations.subjects import SubjectsRequest
+from authz_service.pdp.emergency import OpeningRequest
 from authz_service.pdp.model import AccessRequest, Decision, Instant
 
 
@@ -124,6 +125,37 @@ class SubjectsRecord(NamedTuple):
     elapsed_microseconds: int
 
 
+class EmergencyRecord(NamedTuple):
+    """One opening of emergency access, or its refusal, as it is recorded: EMERGENCY.
+
+    Attributes:
+        decision_id: UUIDv7.
+        evaluated_at: The instant at which it was judged.
+        context: Who asked.
+        actor: The person who is answerable.
+        request: The question. Of its reason the digest alone is recorded.
+        decision: The answer.
+        grant_id: The grant that was opened; None where none was.
+        valid_to: When it ends; None where none was opened.
+        policy_revision: The policy that judged.
+        facts_revision: The state of the registry on which it rests; of an ALLOW, the one that holds
+            the grant.
+        elapsed_microseconds: From the call's arrival to the record.
+    """
+
+    decision_id: str
+    evaluated_at: Instant
+    context: CallContext
+    actor: str
+    request: OpeningRequest
+    decision: Decision
+    grant_id: str | None
+    valid_to: Instant | None
+    policy_revision: str
+    facts_revision: int
+    elapsed_microseconds: int
+
+
 @dataclass(frozen=True, slots=True)
 class EventRecord:
     """One change, or one reading of something that is watched.
@@ -131,7 +163,7 @@ class EventRecord:
     Attributes:
         event: ``facts_written``, ``facts_deleted``, ``conflict_resolved``, ``policy_reloaded``,
             ``policy_read``, ``callers_reloaded``, ``callers_file_refused``, ``caller_refused``,
-            ``journal_recovered`` …
+            ``emergency_reviewed``, ``journal_recovered`` …
         at: When.
         context: Who asked; None where the service itself did it.
         actor: The person who is answerable; None where there is none.
@@ -147,4 +179,4 @@ class EventRecord:
     actor_verified: bool = False
 
 
-Record = DecisionRecord | ListRecord | SubjectsRecord | EventRecord
+Record = DecisionRecord | ListRecord | SubjectsRecord | EmergencyRecord | EventRecord

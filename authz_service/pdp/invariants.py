@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from authz_service.pdp.corroboration import standing
-from authz_service.pdp.entities import ContainmentScope, Recording
+from authz_service.pdp.entities import ContainmentScope, Recording, Subject
 from authz_service.pdp.entity_words import (
     Audience,
     HoldKind,
@@ -25,11 +25,12 @@ _CLOSED_STATES: dict[RecordingState, Reason | None] = {
     RecordingState.PROCESSING: Reason.RECORDING_PROCESSING,
     RecordingState.RESTRICTED: Reason.RECORDING_RESTRICTED,
 }
-_CLOSED_ACCOUNTS: dict[SubjectStatus, Reason | None] = {
+CLOSED_ACCOUNTS: dict[SubjectStatus, Reason | None] = {
     SubjectStatus.ACTIVE: None,
     SubjectStatus.SUSPENDED: Reason.SUBJECT_SUSPENDED,
     SubjectStatus.DECEASED: Reason.SUBJECT_DECEASED,
 }
+"""Why an account of each status opens nothing; None where it may."""
 _UNCORROBORATED: dict[Standing, Reason | None] = {
     Standing.AGREED: None,
     Standing.CONFLICT: Reason.FACTS_CONFLICT,
@@ -44,7 +45,7 @@ def before_policy(request: AccessRequest, facts: Facts, now: Instant) -> Reason 
     if facts.subject is None:
         return Reason.SUBJECT_UNKNOWN
     subject = facts.subject.subject
-    closed = _CLOSED_ACCOUNTS[subject.status]
+    closed = CLOSED_ACCOUNTS[subject.status]
     if closed is not None:
         return closed
     if facts.recording is None:
@@ -154,10 +155,15 @@ def _kept_from_subject(request: AccessRequest, facts: Facts) -> Reason | None:
         and subject_id not in recording.named_viewers
     ):
         return Reason.SEALED
-    if facts.subject.subject.kind is SubjectKind.STAFF:
-        if subject_id in patient.person_ids:
+    return kept_apart(facts.subject.subject, patient)
+
+
+def kept_apart(subject: Subject, patient: PatientFacts) -> Reason | None:
+    """Return why staff are kept from the recordings of themselves and of their family, or None."""
+    if subject.kind is SubjectKind.STAFF:
+        if subject.id in patient.person_ids:
             return Reason.STAFF_OWN_RECORD
-        if subject_id in patient.family_ids:
+        if subject.id in patient.family_ids:
             return Reason.STAFF_FAMILY_RECORD
     return None
 

@@ -37,16 +37,16 @@ ID_HINT = (
 )
 
 
-def _numbers(enum: type[E], names: Any, prefix: str) -> Mapping[int, E]:
+def numbers_of(enum: type[E], names: Any, prefix: str) -> Mapping[int, E]:
     """Return the members of *enum* by their numbers on the wire."""
     return {names.Value(prefix + member.name): member for member in enum}
 
 
-ACTIONS = _numbers(Action, words.Action, "ACTION_")
-PURPOSES = _numbers(PurposeOfUse, words.PurposeOfUse, "PURPOSE_OF_USE_")
-ASSURANCES = _numbers(Assurance, words.Assurance, "ASSURANCE_")
-EFFECTS = _numbers(Effect, words.Effect, "EFFECT_")
-REASONS = _numbers(Reason, words.Reason, "REASON_")
+ACTIONS = numbers_of(Action, words.Action, "ACTION_")
+PURPOSES = numbers_of(PurposeOfUse, words.PurposeOfUse, "PURPOSE_OF_USE_")
+ASSURANCES = numbers_of(Assurance, words.Assurance, "ASSURANCE_")
+EFFECTS = numbers_of(Effect, words.Effect, "EFFECT_")
+REASONS = numbers_of(Reason, words.Reason, "REASON_")
 ACTION_NUMBERS = {member: number for number, member in ACTIONS.items()}
 EFFECT_NUMBERS = {member: number for number, member in EFFECTS.items()}
 REASON_NUMBERS = {member: number for number, member in REASONS.items()}

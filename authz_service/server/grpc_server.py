@@ -16,6 +16,8 @@ from authz_service.api.v1 import (
     containment_pb2_grpc,
     decision_log_pb2,
     decision_log_pb2_grpc,
+    emergency_access_pb2,
+    emergency_access_pb2_grpc,
     facts_pb2,
     facts_pb2_grpc,
     policy_pb2,
@@ -29,6 +31,7 @@ from authz_service.server.access_servicer import AccessServicer
 from authz_service.server.admission import Gate
 from authz_service.server.containment_servicer import ContainmentServicer
 from authz_service.server.decision_log_servicer import DecisionLogServicer
+from authz_service.server.emergency_servicer import EmergencyServicer
 from authz_service.server.explaining import Explaining
 from authz_service.server.facts_servicer import FactsServicer
 from authz_service.server.health import Health
@@ -39,7 +42,14 @@ from authz_service.server.statuses import RpcObserver, StatusLayer
 
 _SERVICES: dict[str, Any] = {
     service.full_name: service
-    for proto in (recording_access_pb2, facts_pb2, containment_pb2, policy_pb2, decision_log_pb2)
+    for proto in (
+        recording_access_pb2,
+        facts_pb2,
+        containment_pb2,
+        emergency_access_pb2,
+        policy_pb2,
+        decision_log_pb2,
+    )
     for service in proto.DESCRIPTOR.services_by_name.values()
 }
 SERVICES = tuple(_SERVICES)
@@ -160,4 +170,10 @@ def _add_services(layer: Any, operations: Operations, denial_step_ms: int) -> No
     )
     decision_log_pb2_grpc.add_DecisionLogServiceServicer_to_server(
         DecisionLogServicer(operations.read_decisions), layer
+    )
+    emergency_access_pb2_grpc.add_EmergencyAccessServiceServicer_to_server(
+        EmergencyServicer(
+            operations.emergency_access, pace=EvenPace(denial_step_ms), clock=operations.clock
+        ),
+        layer,
     )

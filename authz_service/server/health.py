@@ -98,6 +98,7 @@ class Health:
         """Begin as NOT_SERVING."""
         self.servicer = HealthServicer(services)
         self._why = dict.fromkeys(PARTS, "not started")
+        self._told: dict[str, set[str]] = {part: set() for part in PARTS}
         self._draining = False
         self._published: bool | None = None
 
@@ -116,8 +117,19 @@ class Health:
         """Note that *part* is usable, with an empty *why*, or why it is not."""
         if self._why[part] != why:
             self._why[part] = why
-            log.info("health_changed", part=part, why=why or "usable")
+            self._tell(part, why)
         await self.publish()
+
+    def _tell(self, part: str, why: str) -> None:
+        """Log a change; a reason that comes again is logged once until *part* is usable."""
+        told = self._told[part]
+        if why in told:
+            return
+        if why:
+            told.add(why)
+        else:
+            told.clear()
+        log.info("health_changed", part=part, why=why or "usable")
 
     async def drain(self) -> None:
         """Say NOT_SERVING from now on, and end the watches."""

@@ -12,7 +12,13 @@ from typing import TextIO, TypeGuard
 import orjson
 import structlog
 
-from authz_service.operations.records import DecisionRecord, ListRecord, Record, RecordKind
+from authz_service.operations.records import (
+    DecisionRecord,
+    EmergencyRecord,
+    ListRecord,
+    Record,
+    RecordKind,
+)
 
 
 class DecisionLines:
@@ -39,14 +45,8 @@ class DecisionLines:
         self._rendered = _readable(colors=stream.isatty()) if readable else _to_json
 
     def __call__(self, records: Sequence[Record]) -> None:
-        """Write a line for each decision and each page of a list among *records*."""
-        lines = [
-            self._rendered(
-                _event_of(record) if isinstance(record, DecisionRecord) else _page_of(record)
-            )
-            for record in records
-            if _has_a_line(record)
-        ]
+        """Write a line for each decision, page of a list and opening among *records*."""
+        lines = [self._rendered(_said_of(record)) for record in records if _has_a_line(record)]
         for block in _blocks(lines, self._longest):
             self._stream.write(block)
             self._stream.flush()
@@ -60,11 +60,20 @@ def _may_split(stream: TextIO) -> bool:
         return True
 
 
-def _has_a_line(record: Record) -> TypeGuard[DecisionRecord | ListRecord]:
-    """Whether *record* is of a decision of its own, or of a page of a list."""
+def _has_a_line(record: Record) -> TypeGuard[DecisionRecord | ListRecord | EmergencyRecord]:
+    """Whether *record* is of a decision of its own, a page of a list, or an opening."""
     if isinstance(record, DecisionRecord):
         return record.kind is RecordKind.DECISION
-    return isinstance(record, ListRecord) and record.explained is None
+    if isinstance(record, ListRecord):
+        return record.explained is None
+    return isinstance(record, EmergencyRecord)
+
+
+def _said_of(record: DecisionRecord | ListRecord | EmergencyRecord) -> structlog.typing.EventDict:
+    """Return what the line of *record* says."""
+    if isinstance(record, DecisionRecord):
+        return _event_of(record)
+    return _page_of(record) if isinstance(record, ListRecord) else _opening_of(record)
 
 
 def _blocks(lines: Sequence[str], longest: int) -> Iterator[str]:
@@ -116,6 +125,29 @@ def _page_of(record: ListRecord) -> structlog.typing.EventDict:
         "rows": record.rows,
         "considered": record.considered,
         "is_last": record.is_last,
+        "caller": context.caller,
+        "decision_id": record.decision_id,
+        "request_id": context.request_id,
+        "policy_revision": record.policy_revision,
+        "facts_revision": record.facts_revision,
+        "elapsed_microseconds": record.elapsed_microseconds,
+    }
+
+
+def _opening_of(record: EmergencyRecord) -> structlog.typing.EventDict:
+    """Return what the line of an opening, or of its refusal, says."""
+    request, decision, context = record.request, record.decision, record.context
+    return {
+        "timestamp": record.evaluated_at,
+        "level": "info",
+        "event": "emergency_decided",
+        "effect": decision.effect,
+        "reason": decision.reason,
+        "subject_id": request.subject_id,
+        "patient_id": request.patient_id,
+        "ground": request.ground,
+        "grant_id": record.grant_id,
+        "rule": decision.rule,
         "caller": context.caller,
         "decision_id": record.decision_id,
         "request_id": context.request_id,

@@ -66,6 +66,34 @@ class ShippingStanding(Protocol):
         ...
 
 
+class AccessCounts(Protocol):
+    """How many emergency accesses there are."""
+
+    @property
+    def open(self) -> int:
+        """How many are in force."""
+        ...
+
+    @property
+    def unreviewed(self) -> int:
+        """How many nobody has reviewed."""
+        ...
+
+
+class AccessReading(Protocol):
+    """What was read of emergency accesses last."""
+
+    @property
+    def standing(self) -> AccessCounts | None:
+        """How many there are; None where that is not known."""
+        ...
+
+    @property
+    def oldest_seconds(self) -> float | None:
+        """How long ago the oldest began that nobody reviewed; None where not known."""
+        ...
+
+
 def watch_cache(metrics: Metrics, counts: Callable[[], CacheCounts]) -> None:
     """Show at each scrape what the cache of facts holds."""
     watch = metrics.watch
@@ -167,6 +195,29 @@ def watch_shipping(metrics: Metrics, standing: Callable[[], ShippingStanding]) -
         "authz_shipping_behind_seconds",
         "Age of the oldest record that is not in the store; NaN where that is not known.",
         lambda: _number(standing().behind_seconds),
+    )
+
+
+def watch_emergency(metrics: Metrics, reading: AccessReading) -> None:
+    """Show at each scrape how many emergency accesses there are, on all replicas together."""
+
+    def counts() -> Mapping[str, float]:
+        known = reading.standing
+        return {
+            "open": _number(known.open if known else None),
+            "unreviewed": _number(known.unreviewed if known else None),
+        }
+
+    metrics.watch(
+        "authz_emergency_accesses",
+        "Emergency accesses in the registry; NaN where that is not known.",
+        counts,
+        "state",
+    )
+    metrics.watch(
+        "authz_emergency_oldest_unreviewed_seconds",
+        "Age of the oldest access that nobody reviewed, 0 for none; NaN where not known.",
+        lambda: _number(reading.oldest_seconds),
     )
 
 

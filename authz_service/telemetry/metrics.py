@@ -24,6 +24,7 @@ from authz_service.operations.page_filling import ALARMING
 from authz_service.pdp.errors import CallerRefusal, CallLimit
 from authz_service.pdp.model import Action, Effect, Reason
 from authz_service.telemetry.callers_meter import CallersMeter
+from authz_service.telemetry.emergency_meter import EmergencyMeter
 from authz_service.telemetry.families import (
     by_one_label,
     counter,
@@ -43,6 +44,7 @@ NO_ACTION = "UNSPECIFIED"
 _LOADS = ("activated", "unchanged", "refused", "valid", "unrecorded", "abandoned")
 _WRITES = ("written", "skipped", "unchanged")
 _NEVER_RECORDED = frozenset({Reason.RULE_ALLOWED, Reason.ALLOWED, Reason.NOT_AVAILABLE})
+_OF_OPENINGS = frozenset({Reason.PATIENT_UNKNOWN, Reason.REVIEW_OVERDUE})
 
 Reading = Callable[[], float | Mapping[str, float]]
 """A value, or values by the one label that they have."""
@@ -63,8 +65,13 @@ class Metrics(Collector):
         self.facts = FactsMeter()
         self.shipping = ShippingMeter()
         self._callers = CallersMeter()
+        self._emergency = EmergencyMeter()
         outcomes = [(Effect.ALLOW, Reason.RULE_ALLOWED)]
-        outcomes += [(Effect.DENY, reason) for reason in Reason if reason not in _NEVER_RECORDED]
+        outcomes += [
+            (Effect.DENY, reason)
+            for reason in Reason
+            if reason not in _NEVER_RECORDED | _OF_OPENINGS
+        ]
         actions = (*(action.value for action in Action), NO_ACTION)
         self._decisions = Counter(
             {(effect.value, why.value, action): 0 for effect, why in outcomes for action in actions}
@@ -98,6 +105,9 @@ class Metrics(Collector):
     def rpc(self, service: str, method: str) -> RpcMeter:
         """Return what counts the calls of one method."""
         return self._rpcs[service, method]
+
+    def emergency_decided(self, effect: str, reason: str) -> None:
+        self._emergency.decided(effect, reason)
 
     def policy_loaded(self, outcome: str, revision: str) -> None:
         self._loads[outcome] += 1
@@ -138,6 +148,7 @@ class Metrics(Collector):
         """Yield every metric."""
         yield from self._collect_decisions()
         yield from self._lists.collect()
+        yield from self._emergency.collect()
         yield from self._collect_rpcs()
         yield from self._collect_policy()
         yield from self._collect_callers()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from google.protobuf import json_format
 from authz_service.api.v1 import (
     containment_pb2,
     containment_pb2_grpc,
+    emergency_access_pb2,
+    emergency_access_pb2_grpc,
     facts_pb2,
     facts_pb2_grpc,
     vocabulary_pb2,
@@ -40,7 +43,7 @@ _PLAIN_CALLERS = (
 )
 _NOT_COMPARED = frozenset(
     {"decision_id", "evaluated_at", "request_id", "subject_id", "recording_id", "action",
-     "effect", "reason"}
+     "effect", "reason", "patient_id"}
 )  # fmt: skip
 
 
@@ -97,6 +100,7 @@ class GrpcTarget:
     def __init__(self, channel: grpc.Channel) -> None:
         self._facts = facts_pb2_grpc.FactsServiceStub(channel)
         self._containments = containment_pb2_grpc.ContainmentServiceStub(channel)
+        self._emergency = emergency_access_pb2_grpc.EmergencyAccessServiceStub(channel)
         self._access = grpc_api.RecordingAccessServiceStub(channel)
 
     async def write_facts(self, facts: Sequence[Plain]) -> None:
@@ -128,6 +132,18 @@ class GrpcTarget:
             return _failure(error)
         return [_answer(result.answer) if result.evaluated else None for result in response.results]
 
+    async def open(self, question: Plain) -> Answer | Failure:
+        request = emergency_access_pb2.OpenEmergencyAccessRequest()
+        fill(request, _fields(question))
+        try:
+            response = self._emergency.OpenEmergencyAccess(request, timeout=30)
+        except grpc.RpcError as error:
+            return _failure(error)
+        answer = _answer(response)
+        assert response.HasField("grant") == (answer.effect == "ALLOW")
+        echo = {"subject_id": response.subject_id, "patient_id": response.patient_id}
+        return replace(answer, echo=echo)
+
     async def page(self, question: Plain) -> Page | Failure:
         request = pb.ListRecordingsRequest()
         fill(request, _fields(question))
@@ -156,14 +172,16 @@ def _fields(question: Plain) -> Plain:
     return {name: value for name, value in question.items() if name != "rpc"}
 
 
-def _answer(response: pb.CheckAccessResponse) -> Answer:
+def _answer(
+    response: pb.CheckAccessResponse | emergency_access_pb2.OpenEmergencyAccessResponse,
+) -> Answer:
     plain: Mapping[str, Any] = json_format.MessageToDict(response, preserving_proto_field_name=True)
     return Answer(
         vocabulary_pb2.Effect.Name(response.effect).removeprefix("EFFECT_"),
         vocabulary_pb2.Reason.Name(response.reason).removeprefix("REASON_"),
         {
             "subject_id": response.subject_id,
-            "recording_id": response.recording_id,
+            "recording_id": str(plain.get("recording_id", "")),
             "action": str(plain.get("action", "")).removeprefix("ACTION_"),
         },
         {name: value for name, value in plain.items() if name not in _NOT_COMPARED},

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
 
 from authz_service.pdp.assembly import World
 from authz_service.pdp.corroboration import corroborated_patient_id
 from authz_service.pdp.decide import decide
-from authz_service.pdp.entities import Entity, Recording
+from authz_service.pdp.emergency import OpeningRequest, judge_opening
+from authz_service.pdp.entities import Entity, Grant, Recording
 from authz_service.pdp.entity_plain import fact_from_plain, parse_instant
+from authz_service.pdp.entity_words import EmergencyGround, FactKind, GrantKind
 from authz_service.pdp.facts import Fact, FactReference
 from authz_service.pdp.model import (
     AccessRequest,
@@ -29,6 +32,7 @@ from authz_service.pdp.reasons import reason_for
 from authz_service.pdp.ruleset import Ruleset
 from tests.golden.scenarios import Case, Plain
 from tests.golden.target import Answer, Failure, OpenTarget, Page, Row, Setting, Target
+from tests.opening_facts import known_in
 
 _WINDOW = {"created_from": "0001-01-01T00:00:00Z", "created_to": "9999-12-31T00:00:00Z"}
 _STOPS = {"DENY_ON_FIRST_DENY": "DENY", "ALLOW_ON_FIRST_ALLOW": "ALLOW"}
@@ -95,6 +99,37 @@ class PdpTarget:
             stopped = stop == (answer.effect if answer else "DENY")
         return results
 
+    async def open(self, question: Plain) -> Answer | Failure:
+        """Judge an opening, and keep what it leaves."""
+        request = opening_of(question)
+        if request is None:
+            return Failure("INVALID_ARGUMENT")
+        known = known_in(self._read(), request.subject_id, request.patient_id)
+        decision = judge_opening(request, known, self._ruleset, self._now)
+        if decision.effect is Effect.ALLOW:
+            self._keep(request)
+        return Answer(
+            decision.effect.value,
+            reason_for(decision.reason, may_explain=not self._plain).value,
+            {"subject_id": request.subject_id, "patient_id": request.patient_id},
+            {"obligations": decision.obligations},
+        )
+
+    def _keep(self, request: OpeningRequest) -> None:
+        """Keep the grant that an opening leaves, for half an hour."""
+        grant = Grant(
+            f"opened-{len(self._facts)}",
+            GrantKind.EMERGENCY,
+            request.subject_id,
+            patient_id=request.patient_id,
+            actions=(Action.LIST, Action.READ_METADATA, Action.VIEW),
+            valid_from=self._now,
+            valid_to=self._now + timedelta(minutes=30),
+            approved_by="emergency-access",
+        )
+        self._facts[FactReference(FactKind.GRANT, grant.id)] = Fact(grant, "", self._now)
+        self._world = None
+
     async def page(self, question: Plain) -> Page | Failure:
         """Decide on every recording there is; a token says how many rows came before."""
         rows = sorted(self._rows(question), key=lambda row: (row.created_at, row.recording_id))
@@ -126,10 +161,13 @@ class PdpTarget:
         return None if request is None else self._told(request, self._decision(request))
 
     def _decision(self, request: AccessRequest) -> Decision:
+        facts = self._read().facts_for(request.subject_id, request.recording_id)
+        return decide(request, facts, self._ruleset, self._now)
+
+    def _read(self) -> World:
         if self._world is None:
             self._world = World(self._facts.values(), self._disputed)
-        facts = self._world.facts_for(request.subject_id, request.recording_id)
-        return decide(request, facts, self._ruleset, self._now)
+        return self._world
 
     def _told(self, request: AccessRequest, decision: Decision) -> Answer:
         assert (decision.effect is Effect.ALLOW) == (decision.reason == "RULE_ALLOWED")
@@ -165,6 +203,30 @@ def request_of(question: Plain) -> AccessRequest | None:
         return None
     ids = (request.subject_id, request.recording_id, request.tenant_id, request.matter_id)
     return request if all(one is None or is_id(one) for one in ids) else None
+
+
+def opening_of(question: Plain) -> OpeningRequest | None:
+    """Return *question* for emergency access as the pdp knows it, or None where it is malformed."""
+    recording = {"recording_id": "none", "action": "VIEW"}
+    view = request_of({**question, **recording})
+    patient_id, reason = question.get("patient_id", ""), question.get("reason", "")
+    if view is None or not is_id(patient_id) or not reason.strip():
+        return None
+    try:
+        ground = EmergencyGround(question["ground"])
+    except (KeyError, ValueError):
+        return None
+    return OpeningRequest(
+        view.subject_id,
+        patient_id,
+        view.purpose_of_use,
+        ground,
+        reason,
+        view.tenant_id,
+        view.assurance,
+        view.authenticated_at,
+        view.matter_id,
+    )
 
 
 def _changes_owner(before: World, stored: Entity, written: Entity) -> bool:

@@ -10,7 +10,7 @@ from tests.golden.scenarios import Case, Plain, kind_of
 from tests.golden.target import Answer, Failure, OpenTarget, Setting, Target
 
 _FACTS_A_CALL = 1000
-_PLAYED = frozenset({"CheckAccess", "BatchCheckAccess", "ListRecordings"})
+_PLAYED = frozenset({"CheckAccess", "BatchCheckAccess", "ListRecordings", "OpenEmergencyAccess"})
 
 
 def is_played(case: Case) -> bool:
@@ -19,7 +19,7 @@ def is_played(case: Case) -> bool:
 
 
 async def play(case: Case, open_target: OpenTarget) -> None:
-    """Write the facts of *case*, ask its questions, and compare.
+    """Write the facts of *case*, open its emergency accesses, ask its questions, and compare.
 
     Raises:
         AssertionError: An answer is not the expected one, does not echo its question, or tells a
@@ -28,7 +28,13 @@ async def play(case: Case, open_target: OpenTarget) -> None:
     _assert_absent(case)
     async with open_target(Setting(case.at, case.rules, case.plain)) as target:
         await _write(case, target)
-        ask = {"CheckAccess": _check, "BatchCheckAccess": _batch}.get(case.rpc, play_list)
+        for opening in case.emergency:
+            await _open_before(case, opening, target)
+        ask = {
+            "CheckAccess": _check,
+            "BatchCheckAccess": _batch,
+            "OpenEmergencyAccess": _open,
+        }.get(case.rpc, play_list)
         told = [await ask(case, question, target) for question in case.questions]
     if case.plain:
         assert all(one == told[0] for one in told), f"{case.id}: answers can be told apart"
@@ -41,14 +47,37 @@ async def _write(case: Case, target: Target) -> None:
     if case.given:
         await target.write_facts(case.given)
     await target.contain(case)
-    if case.emergency_grants:
-        await target.write_facts(case.emergency_grants)
 
 
 def _chunks(facts: Sequence[Plain]) -> Iterator[tuple[Plain, ...]]:
     rest = iter(facts)
     while some := tuple(islice(rest, _FACTS_A_CALL)):
         yield some
+
+
+async def _open_before(case: Case, opening: Plain, target: Target) -> None:
+    """Open an access that the question rests on, and compare what became of it."""
+    question = {name: value for name, value in opening.items() if name != "expect"}
+    answer = await target.open(question)
+    assert isinstance(answer, Answer), f"{case.id}: {question} failed with {answer}"
+    _compare_opening(case, question, answer, opening["expect"])
+
+
+async def _open(case: Case, question: Plain, target: Target) -> object:
+    answer = await target.open(question)
+    if case.expects_status:
+        compare_failure(case, answer)
+        return answer
+    assert isinstance(answer, Answer), f"{case.id}: {question} failed with {answer}"
+    _compare_opening(case, question, answer, case.expect)
+    return (answer.effect, answer.reason, answer.rest)
+
+
+def _compare_opening(case: Case, question: Plain, answer: Answer, expected: Plain) -> None:
+    got = {"effect": answer.effect, "reason": answer.reason}
+    assert got == {"reason": answer.reason, **expected}, f"{case.id}: {question}"
+    asked = {"subject_id": question["subject"]["id"], "patient_id": question["patient_id"]}
+    assert answer.echo == asked, f"{case.id}: the answer does not echo its question"
 
 
 async def _check(case: Case, question: Plain, target: Target) -> object:

@@ -37,7 +37,6 @@ _CASE_KEYS = frozenset(
         "expect",
     }
 )
-_EMERGENCY_MINUTES = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,36 +126,12 @@ class Case:
             for number, scope in enumerate(self.contain, 1)
         )
 
-    @property
-    def emergency_grants(self) -> tuple[Plain, ...]:
-        """The emergency accesses that are expected to open, as the facts that they leave."""
-        return tuple(
-            self._fact(
-                {
-                    "grant": {
-                        "id": f"emergency-{number}",
-                        "kind": "EMERGENCY",
-                        "subject_id": opening["subject"]["id"],
-                        "patient_id": opening["patient_id"],
-                        "actions": ["LIST", "READ_METADATA", "VIEW"],
-                        "valid_from": self.at,
-                        "valid_to": self._later(self.at, minutes=_EMERGENCY_MINUTES),
-                        "ground": opening["ground"],
-                        "reason": opening["reason"],
-                        "approved_by": "emergency-access",
-                    }
-                }
-            )
-            for number, opening in enumerate(self.emergency, 1)
-            if opening["expect"]["effect"] == "ALLOW"
-        )
-
     def _fact(self, entity: Plain) -> Plain:
         return complete(entity, self.world.sources, self._later(self.world.observed_at, days=1))
 
     @staticmethod
-    def _later(text: str, *, days: int = 0, minutes: int = 0) -> str:
-        return _format(_parse(text) + timedelta(days=days, minutes=minutes))
+    def _later(text: str, *, days: int) -> str:
+        return _format(_parse(text) + timedelta(days=days))
 
 
 def complete(fact: Plain, sources: Mapping[str, str], observed_at: str) -> Plain:

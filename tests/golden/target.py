@@ -3,11 +3,11 @@
 To plug something in, write a class that satisfies `Target` and an `OpenTarget` that makes one for
 each case; `runner.play` does the rest. Questions come as they stand in the files:
 
-* a mapping in snake_case with the fields of `CheckAccessRequest`, `BatchCheckAccessRequest` or
-  `ListRecordingsRequest`, for example ``{"subject": {"id": "pat-a"}, "recording_id": "ra1",
-  "action": "VIEW", "context": {"purpose_of_use": "PATRQT", "assurance": "SINGLE_FACTOR"}}``. What
-  is left out is to be left out on the wire as well, and an empty text is to be sent as one (in
-  proto3 that is the same);
+* a mapping in snake_case with the fields of `CheckAccessRequest`, `BatchCheckAccessRequest`,
+  `ListRecordingsRequest` or `OpenEmergencyAccessRequest`, for example ``{"subject": {"id":
+  "pat-a"}, "recording_id": "ra1", "action": "VIEW", "context": {"purpose_of_use": "PATRQT",
+  "assurance": "SINGLE_FACTOR"}}``. What is left out is to be left out on the wire as well, and an
+  empty text is to be sent as one (in proto3 that is the same);
 * enum values are names without their type's prefix, or numbers. A number is sent as it is, and a
   name that the enum lacks is sent as 99;
 * instants are RFC 3339 texts;
@@ -54,7 +54,7 @@ class Answer:
         effect: ``ALLOW`` or ``DENY``.
         reason: The reason without its prefix.
         echo: The question as the answer repeats it: `subject_id`, `recording_id`, `action`, as
-            far as there was something to repeat.
+            far as there was something to repeat; of an opening `subject_id` and `patient_id`.
         rest: Everything else in the answer but ids and times, by field: it must be the same for
             all questions of one case of a plain caller.
     """
@@ -123,6 +123,10 @@ class Target(Protocol):
 
     async def batch(self, question: Plain) -> Sequence[Answer | None] | Failure:
         """Ask BatchCheckAccess; None stands for a check that was not evaluated."""
+        ...
+
+    async def open(self, question: Plain) -> Answer | Failure:
+        """Ask OpenEmergencyAccess; what it opens is there for the questions that follow."""
         ...
 
     async def page(self, question: Plain) -> Page | Failure:

@@ -85,10 +85,12 @@ def is_impossible(question: DecisionsQuestion) -> bool:
     """Whether no record can be what *question* asks for, so that none has to be looked for.
 
     An ALLOW has the reason RULE_ALLOWED and a DENY any other; a page of a list has neither, and no
-    recording.
+    recording; an opening of emergency access has no recording.
     """
     effect, reason = question.effect, question.reason
     if question.kind == "LISTED" and (effect or reason or question.recording_id):
+        return True
+    if question.kind == "EMERGENCY" and question.recording_id:
         return True
     if effect is None or reason is None:
         return False

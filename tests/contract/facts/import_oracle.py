@@ -10,7 +10,8 @@ from datetime import timedelta
 from typing import Any
 
 from authz_service.facts.database import Access, Database
-from authz_service.facts.importer import FactsImporter, ImportSummary
+from authz_service.facts.import_progress import ImportSummary
+from authz_service.facts.importer import FactsImporter
 from authz_service.facts.schema import FACT_TABLES
 from authz_service.pdp.entities import (
     Attendance,

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import secrets
+import warnings
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from authz_service.facts.database import Access, Database
-from authz_service.facts.schema import metadata
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine
+
+from authz_service.facts.access_keys import INDEXES_BY_EXPRESSION
+from authz_service.facts.database import Access, Database, parsed
+from authz_service.facts.schema import VERSION_TABLE, metadata
 from authz_service.pdp.entities import (
     Attendance,
     Block,
@@ -123,6 +129,32 @@ def reset(url: str) -> None:
         f" SET revision = 0, nonce = '{nonce}', history_from = 0, latest_at = 0",
         f"INSERT INTO facts_writes VALUES (0, '{nonce}', 'test', 0, 0, 0)",  # noqa: S608  # hexadecimal
     )
+
+
+def differences(url: str) -> list[Any]:
+    """Return how the tables of a registry are not those that the program expects.
+
+    Indexes by expression cannot be read back: of these it is the names that have to be there.
+    """
+    engine = create_engine(parsed(url))
+    with warnings.catch_warnings(), engine.connect() as connection:
+        warnings.filterwarnings("ignore", message="Skipped unsupported reflection")
+        names = {
+            name
+            for (name,) in connection.exec_driver_sql(
+                "SELECT name FROM sqlite_master WHERE type = 'index'"
+                if engine.dialect.name == "sqlite"
+                else "SELECT indexname FROM pg_indexes WHERE schemaname = current_schema()"
+            )
+        }
+        options = {
+            "version_table": VERSION_TABLE,
+            "include_object": lambda _, name, *_more: name not in INDEXES_BY_EXPRESSION,
+        }
+        context = MigrationContext.configure(connection, opts=options)
+        found = list(compare_metadata(context, metadata))
+    engine.dispose()
+    return [*found, *sorted(INDEXES_BY_EXPRESSION.keys() - names)]
 
 
 def run(url: str, *statements: str) -> None:

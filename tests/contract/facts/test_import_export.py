@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from authz_service.facts.exporter import export_lines
-from authz_service.facts.importer import FactsImporter, ImportSummary
+from authz_service.facts.import_progress import ImportSummary
+from authz_service.facts.importer import FactsImporter
 from authz_service.facts.sql_reader import SqlReader
 from authz_service.facts.sql_registry import SqlRegistry
 from authz_service.facts.tallies import Finding

@@ -31,6 +31,7 @@ from tests.contract.facts.lists_oracle import reach_of, stored_facts, stored_rea
 from tests.contract.facts.registry_cases import (
     ACTOR,
     SteppingClock,
+    differences,
     fact,
     recording,
     reference,

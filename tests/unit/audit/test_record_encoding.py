@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,20 +12,26 @@ from authz_service.audit.encoding import line_encoder, records_in
 from authz_service.operations.lists import ListRequest
 from authz_service.operations.records import (
     CallContext,
+    EmergencyRecord,
     EventRecord,
     ListRecord,
     RecordKind,
     SubjectsRecord,
 )
 from authz_service.operations.subjects import SubjectsRequest
+from authz_service.pdp.emergency import OpeningRequest
+from authz_service.pdp.entity_words import EmergencyGround
 from authz_service.pdp.model import (
     STEP_UP,
     Action,
     Assurance,
+    Condition,
     Decision,
     Effect,
     PurposeOfUse,
     Reason,
+    Relation,
+    Situation,
 )
 from tests.unit.audit.audit_faults import NOON, decision_record
 
@@ -74,6 +82,55 @@ PAGE = ListRecord(
 )
 
 
+OPENING = EmergencyRecord(
+    "decision-1",
+    NOON,
+    CallContext("loopback", "request-1", None, "cd"),
+    "desk-1",
+    OpeningRequest(
+        "dr-1",
+        "ana",
+        PurposeOfUse.BTG,
+        EmergencyGround.VITAL_INTEREST,
+        "unconscious",
+        "uk-nhs",
+        Assurance.MULTI_FACTOR,
+        NOON,
+    ),
+    Decision(
+        Effect.ALLOW,
+        Reason.RULE_ALLOWED,
+        "break-glass",
+        (),
+        "ana",
+        Situation(
+            frozenset({"emergency_clinician"}),
+            frozenset({Relation.EMERGENCY}),
+            Action.VIEW,
+            PurposeOfUse.BTG,
+            frozenset({Condition.MFA, Condition.RECENT_AUTHENTICATION}),
+        ),
+    ),
+    "em-1",
+    NOON,
+    "ab",
+    9,
+    412,
+)
+GOLDEN_OPENING = (
+    b'{"format":1,"kind":"EMERGENCY","decision_id":"decision-1",'
+    b'"evaluated_at":"2020-06-09T12:00:00.250000Z","request_id":"request-1","trace_id":null,'
+    b'"caller":"loopback","callers_revision":"cd","actor":"desk-1","actor_verified":false,'
+    b'"subject_id":"dr-1","tenant_id":"uk-nhs","patient_id":"ana","effect":"ALLOW",'
+    b'"reason":"RULE_ALLOWED","rule":"break-glass","obligations":[],'
+    b'"situation":{"roles":["emergency_clinician"],"relations":["emergency"],"purpose":"BTG",'
+    b'"conditions":["mfa","recent_authentication"]},"ground":"VITAL_INTEREST",'
+    b'"reason_digest":"' + sha256(b"unconscious").hexdigest().encode() + b'",'
+    b'"grant_id":"em-1","valid_to":"2020-06-09T12:00:00.250000Z","policy_revision":"ab",'
+    b'"facts_revision":9,"elapsed_microseconds":412,"software":"0.1.0"}'
+)
+
+
 def test_a_decision_has_these_bytes() -> None:
     assert line_encoder("0.1.0")([decision_record(1)]) == GOLDEN_DECISION
 
@@ -88,6 +145,25 @@ def test_a_row_of_a_list_is_a_decision_of_another_kind() -> None:
 def test_a_page_of_a_list_has_these_bytes() -> None:
     """Without the token that it came by: that is the caller's, and says nothing more."""
     assert line_encoder("0.1.0")([PAGE]) == GOLDEN_PAGE
+
+
+def test_an_opening_has_these_bytes() -> None:
+    """The reason that was typed is a digest, and nothing else of it."""
+    assert line_encoder("0.1.0")([OPENING]) == GOLDEN_OPENING
+    assert b"unconscious" not in GOLDEN_OPENING
+
+
+def test_a_refused_opening_names_no_grant_and_what_no_policy_saw() -> None:
+    refused = OPENING._replace(
+        decision=Decision(Effect.DENY, Reason.PATIENT_UNKNOWN), grant_id=None, valid_to=None
+    )
+
+    (read,) = records_in(line_encoder("0.1.0")([refused]))
+
+    assert (read["grant_id"], read["valid_to"], read["patient_id"]) == (None, None, "ana")
+    assert read["situation"] == {
+        "roles": None, "relations": None, "purpose": "BTG", "conditions": None,
+    }  # fmt: skip
 
 
 def test_a_page_and_its_rows_are_one_line() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from authz_service.clocks import SystemClock
-from authz_service.facts.importer import FactsImporter, ImportSummary
+from authz_service.facts.import_progress import ImportSummary
+from authz_service.facts.importer import FactsImporter
 from authz_service.facts.schema_version import migrate
 from tests.marked import PASSWORD
 from tests.unit.cli.cli_runs import PEOPLE, document, line, run

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from grpc_health.v1 import health_pb2 as pb
+from structlog.testing import capture_logs
 
 from authz_service.server.health import PARTS, Health
 
@@ -133,3 +134,14 @@ async def test_what_is_followed_is_told_as_it_changes() -> None:
     watch.cancel()
 
     assert seen == [NOT_SERVING, SERVING, NOT_SERVING]
+
+
+async def test_reasons_that_take_turns_are_logged_once_until_it_serves_again() -> None:
+    """A server that is silent in two ways by turns does not fill the log."""
+    health = Health(("a.Service",))
+    with capture_logs() as events:
+        for _ in range(3):
+            for why in ("", "silent", "slow", "silent", "slow"):
+                await health.report("registry", why)
+
+    assert [event["why"] for event in events] == ["usable", "silent", "slow"] * 3

@@ -43,6 +43,10 @@ _FIELDS = (
     "patient_id", "subject_id", "delegate_id", "staff_id", "owner_id", "approved_by", "set_by",
     "lifted_by", "recording_id", "consultation_id",
 )  # fmt: skip
+_BEGAN = "coalesce(rtrim({value} ->> 'valid_from', 'Z'), ''){collate}"
+_UNTIL = "coalesce(rtrim({value} ->> 'valid_to', 'Z'), '~'){collate}"
+_OF_EMERGENCY = "({value} ->> 'kind') = 'EMERGENCY'"
+_NOT_REVIEWED = "({value} ->> 'review') IS NULL"
 
 _ID = sa.Text(collation="C").with_variant(sa.Text(), "sqlite")
 _IN_PLACE = (
@@ -52,7 +56,9 @@ _INDEXES = (
     ("fact_changes_by_fact", "fact_changes", ["kind", "id", "revision"], "NOT in_place"),
     ("consultations_by_patient_id", "consultations", ["patient_id"], ""),
     ("services_by_tenant_id", "subjects", ["tenant_id", "id"], "({value} ->> 'kind') = 'SERVICE'"),
-    ("grants_of_emergency", "grants", ["subject_id", "id"], "({value} ->> 'kind') = 'EMERGENCY'"),
+    ("grants_of_emergency", "grants", [_BEGAN, "id"], _OF_EMERGENCY),
+    ("grants_of_emergency_by_end", "grants", [_UNTIL, "id"], _OF_EMERGENCY),
+    ("grants_unreviewed", "grants", [_BEGAN, "id"], f"{_OF_EMERGENCY} AND {_NOT_REVIEWED}"),
 )
 """Name, table, columns, and which rows: indexes by which few among many are found."""
 
@@ -63,8 +69,18 @@ def ahead(connection: sa.Connection) -> None:
     They read every change and every subject, which takes minutes where there are millions.
     """
     briefly(connection, partial(connection.exec_driver_sql, _IN_PLACE))
+    for name, table, columns, only in _words(is_postgresql=True):
+        build_index(connection, name, table, columns, only)
+
+
+def _words(*, is_postgresql: bool) -> Iterator[tuple[str, str, list[str], str]]:
+    """Yield name, table, columns and condition of each index, in the database's words."""
+    words = {
+        "value": "value::json" if is_postgresql else "value",
+        "collate": ' COLLATE "C"' if is_postgresql else "",
+    }
     for name, table, columns, only in _INDEXES:
-        build_index(connection, name, table, columns, only.format(value="value::json"))
+        yield name, table, [column.format(**words) for column in columns], only.format(**words)
 
 
 def upgrade() -> None:
@@ -81,7 +97,7 @@ def upgrade() -> None:
     _add_column("facts_revision", sa.Column("history_from", sa.BigInteger, server_default="0"))
     for table in ("facts_revision", "facts_writes"):
         _add_column(table, sa.Column("latest_at", sa.BigInteger, server_default="0"))
-    _indexes("value::json" if is_postgresql else "value")
+    _indexes(is_postgresql=is_postgresql)
     _fill(op.get_bind())
 
 
@@ -123,18 +139,11 @@ def _tables() -> None:
     )
 
 
-def _indexes(value: str) -> None:
+def _indexes(*, is_postgresql: bool) -> None:
     """Make the indexes that were not built ahead: where they are there, this takes no time."""
-    for name, table, columns, only in _INDEXES:
-        condition = sa.text(only.format(value=value)) if only else None
-        op.create_index(
-            name,
-            table,
-            columns,
-            if_not_exists=True,
-            sqlite_where=condition,
-            postgresql_where=condition,
-        )
+    for name, table, columns, only in _words(is_postgresql=is_postgresql):
+        where = f" WHERE {only}" if only else ""
+        op.execute(f"CREATE INDEX IF NOT EXISTS {name} ON {table} ({', '.join(columns)}){where}")
     op.create_index("facts_writes_by_latest_at", "facts_writes", ["latest_at", "revision"])
     op.create_index("past_mentions_by_until_revision", "past_mentions", ["until_revision"])
 
