@@ -152,7 +152,6 @@ class Service:
         await entrance.watch(journal)
         reload_policy = await self._load_policy(journal)
         opened = await self._open_registry()
-        decisions = self._open_decisions(journal)
         membership = self._membership
         operations = operations_with(
             Plugs(
@@ -165,11 +164,12 @@ class Service:
                 registry=opened.registry,
                 containments=opened.containments,
                 feed=opened.feed,
+                persons=opened.persons,
                 emergency_registry=opened.accesses,
                 emergency_minutes=self._settings.emergency_minutes,
                 token_key=await opened.registry.page_token_key(),
                 journal=journal,
-                decisions=decisions,
+                decisions=self._open_decisions(journal),
                 clock=self._clock,
                 observer=self._metrics,
                 new_id=new_id,

@@ -15,6 +15,7 @@ from authz_service.facts.emergency_registry import SqlEmergencyRegistry
 from authz_service.facts.listing import CandidateLists
 from authz_service.facts.looks import OnUsable
 from authz_service.facts.opening import all_lists_over, cache_over, feed_over
+from authz_service.facts.person_archive import SqlPersonArchive
 from authz_service.facts.retaining import FactsRetention
 from authz_service.facts.schema_version import migrate
 from authz_service.facts.sql_containments import SqlContainments
@@ -42,6 +43,7 @@ class OpenedRegistry:
         subjects: For lists of who may.
         history: For questions about an earlier instant.
         accesses: For emergency accesses.
+        persons: For whoever asks what is stored about them.
     """
 
     registry: SqlRegistry
@@ -52,6 +54,7 @@ class OpenedRegistry:
     subjects: SubjectLists
     history: SqlHistory
     accesses: SqlEmergencyRegistry
+    persons: SqlPersonArchive
 
 
 async def open_registry(
@@ -100,9 +103,19 @@ async def open_registry(
     closing.push_async_callback(closed_in_time, feed.close)
     history = SqlHistory(url)
     closing.push_async_callback(closed_in_time, history.close)
+    persons = SqlPersonArchive(url)
+    closing.push_async_callback(closed_in_time, persons.close)
     accesses = watched_accesses(registry, clock, metrics, closing)
     return OpenedRegistry(
-        registry, facts, lists.candidates, containments, feed, lists.subjects, history, accesses
+        registry,
+        facts,
+        lists.candidates,
+        containments,
+        feed,
+        lists.subjects,
+        history,
+        accesses,
+        persons,
     )
 
 

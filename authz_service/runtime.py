@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from itertools import count
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import structlog
 import uuid_utils
@@ -120,6 +120,23 @@ async def closed_in_time(close: Callable[[], None]) -> None:
             await closed.wait()
     except TimeoutError:
         log.warning("close_abandoned")
+
+
+class Closable(Protocol):
+    """Something that is closed at the end."""
+
+    def close(self) -> None:
+        """Close it. May block."""
+        ...
+
+
+Opened = TypeVar("Opened", bound=Closable)
+
+
+def closed_with(closing: contextlib.AsyncExitStack, opened: Opened) -> Opened:
+    """Return what was *opened*, once it is sure to be closed with *closing*."""
+    closing.push_async_callback(closed_in_time, opened.close)
+    return opened
 
 
 def forbid_core_dumps() -> None:

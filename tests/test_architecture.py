@@ -18,9 +18,10 @@ MAX_FUNCTION_LINES = 60
 MOST_LINES = {
     "pdp/entities.py": 270,  # every entity on one page
     "pdp/entity_plain.py": 310,  # every field of every entity, and how it is read
-    "cli/serve.py": 300,  # a flag for every setting
+    "cli/serve.py": 310,  # a flag for every setting
     "app.py": 300,  # the composition root: everything that is put together
     "operations/ports.py": 420,  # every plug on one page
+    "facts/schema.py": 290,  # every table on one page
     "facts/decoding.py": 260,  # the rows of every entity
 }
 """The modules that may be longer than others, and why."""

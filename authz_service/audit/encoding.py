@@ -51,15 +51,7 @@ def line_encoder(software: str) -> Callable[[Sequence[Record]], bytes]:
         if isinstance(record, DecisionRecord):
             decision = _decision(record, software, situation_text)
             return _explained(decision, record) if record.kind is _EXPLAINED else decision
-        if isinstance(record, ListRecord):
-            return listed(record, software)
-        if isinstance(record, SubjectsRecord):
-            return subjects(record, software)
-        if isinstance(record, EmergencyRecord):
-            seen, asked = record.decision.situation, record.request
-            situation = unseen(asked) if seen is None else _situation(seen)
-            return emergency(record, software, situation, _obligations(record.decision.obligations))
-        return _event(record, software)
+        return _seldom(record, software)
 
     def encoded(records: Sequence[Record]) -> bytes:
         if len(records) == 1:
@@ -126,6 +118,26 @@ def _decision(
 def _explained(decision: Plain, record: DecisionRecord) -> Plain:
     """Return a decision as what it is: explained to somebody, at an instant that they may name."""
     return {**decision, "kind": _EXPLAINED.value, "as_of": record.as_of}
+
+
+def _seldom(
+    record: ListRecord | SubjectsRecord | EmergencyRecord | EventRecord, software: str
+) -> Plain:
+    """Return what is not a decision of its own as it is written."""
+    if isinstance(record, ListRecord):
+        return listed(record, software)
+    if isinstance(record, SubjectsRecord):
+        return subjects(record, software)
+    if isinstance(record, EmergencyRecord):
+        return _opened(record, software)
+    return _event(record, software)
+
+
+def _opened(record: EmergencyRecord, software: str) -> Plain:
+    """Return an opening of emergency access, or its refusal, as it is written."""
+    seen, asked = record.decision.situation, record.request
+    situation = unseen(asked) if seen is None else _situation(seen)
+    return emergency(record, software, situation, _obligations(record.decision.obligations))
 
 
 def _remembering_situations() -> Callable[[Situation], orjson.Fragment]:

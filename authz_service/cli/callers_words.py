@@ -94,7 +94,7 @@ def _answers(rule: CallerRule) -> dict[str, bool]:
     return {
         _WHETHER: asks,
         _WHY: asks and rule.may_explain,
-        "stored facts": may_any(rule, ("ReadFacts",)),
+        "stored facts": may_any(rule, ("ReadFacts", "WatchFacts", "ExportPerson")),
         "the decision log": reads_log,
         "which policy is in force": may_any(rule, ("GetActivePolicy",)),
     }

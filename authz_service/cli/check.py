@@ -17,6 +17,7 @@ from authz_service.cli.options import (
     one_of,
 )
 from authz_service.cli.question import instant_of, require_well_formed
+from authz_service.pdp.errors import InvalidRequestError, Violation
 from authz_service.pdp.model import AccessRequest, Action, Assurance, PurposeOfUse
 
 EXAMPLES = """Examples:
@@ -26,6 +27,8 @@ authz check pat-river rec-river-1
 authz check dr-finch rec-river-1 --purpose TREAT --assurance MULTI_FACTOR --authenticated-at now
 
 authz check pat-river rec-mix-01 --offline --registry-url sqlite:///var/demo/registry.db
+
+authz check pat-river rec-river-1 --as-of 2024-05-02T09:00:00Z --offline --registry-url sqlite:///var/demo/registry.db
 
 They work while `make run` serves the demo.
 """
@@ -66,6 +69,13 @@ def check(  # noqa: PLR0913  # one argument for each word of the question
         int,
         typer.Option(min=0, max=2**63 - 1, help="The facts revision that the answer must rest on."),
     ] = 0,
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            metavar="INSTANT",
+            help="Judge at this instant, by what was known then, under the policy of now.",
+        ),
+    ] = None,
     offline: Annotated[
         bool,
         typer.Option("--offline", help="Decide here, from registry and policy; record nothing."),
@@ -99,10 +109,23 @@ def check(  # noqa: PLR0913  # one argument for each word of the question
         matter,
     )
     require_well_formed(request)
-    if offline:
+    overrides = {"registry_url": registry_url, "policy_dir": policy_dir}
+    instant = instant_of(as_of, "--as-of")
+    if instant is not None:
+        if at_least_revision:
+            raise InvalidRequestError(Violation("--at-least-revision", "is no part of the past"))
+        from authz_service.cli import past_check  # noqa: PLC0415  # heavy
+
+        answer = (
+            past_check.check_past_offline(request, instant, overrides)
+            if offline
+            else past_check.check_past_remote(
+                request, instant, address=address, timeout_seconds=timeout
+            )
+        )
+    elif offline:
         from authz_service.cli.offline_check import check_offline  # noqa: PLC0415  # heavy
 
-        overrides = {"registry_url": registry_url, "policy_dir": policy_dir}
         answer = check_offline(request, at_least=at_least_revision, overrides=overrides)
     else:
         from authz_service.cli.remote_check import check_remote  # noqa: PLC0415  # heavy

@@ -18,6 +18,9 @@ from authz_service.cli.options import (
     TimeoutOption,
 )
 
+EXPORT_TIMEOUT = 300.0
+"""In seconds: all facts are looked through for a person."""
+
 app = typer.Typer(no_args_is_help=True, help="Load, write out, verify and resolve facts.")
 
 
@@ -171,3 +174,29 @@ def watch(
     from authz_service.cli.facts_watch import watch_facts  # noqa: PLC0415  # heavy
 
     watch_facts(after, state, address=address, timeout_seconds=timeout, form=form)
+
+
+@app.command(
+    "export-person",
+    cls=SettingsVerb,
+    epilog="Example: authz facts export-person ana --actor jo.doe -o ana.json",
+)
+@over_tls
+def export_person(
+    person: Annotated[str, typer.Argument(metavar="PERSON", help="The person.")],
+    *,
+    actor: Annotated[str, typer.Option(metavar="ID", help="The person who asks for it.")],
+    file: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE|-", help="Where to; - is stdout.")
+    ] = "-",
+    force: Annotated[bool, typer.Option("--force", help="Write over a file.")] = False,
+    address: AddressOption = DEFAULT_ADDRESS,
+    timeout: TimeoutOption = EXPORT_TIMEOUT,
+) -> None:
+    """Write out everything that is stored about a person, as one JSON document.
+
+    For an access request. That it was asked for, and by whom, is recorded.
+    """
+    from authz_service.cli import facts_export_person as verb  # noqa: PLC0415  # heavy
+
+    verb.export_person(person, actor, file, address=address, timeout_seconds=timeout, force=force)

@@ -42,19 +42,28 @@ def export_facts(
             count = _write(export_lines(url), sys.stdout.buffer)
         print_line(counted(count, "fact"), "dim", stderr=True)
         return ExitCode.OK
-    if not force and Path(file).exists():
-        raise CommandError(
-            f"{file}: there is such a file already",
-            reason="FILE_EXISTS",
-            hint="name another, or write over it with --force",
-        )
-    with named_registry(url), _whole_or_not(Path(file)) as stream:
+    require_new(file, force=force)
+    with named_registry(url), whole_or_not(Path(file)) as stream:
         count = _write(export_lines(url), stream)
     if form is Format.JSON:
         print_json({"file": file, "facts": count})
     else:
         print_line(f"{file}: {counted(count, 'fact')}")
     return ExitCode.OK
+
+
+def require_new(file: str, *, force: bool) -> None:
+    """Refuse to write over *file* unless that is asked for.
+
+    Raises:
+        CommandError: There is such a file.
+    """
+    if not force and Path(file).exists():
+        raise CommandError(
+            f"{file}: there is such a file already",
+            reason="FILE_EXISTS",
+            hint="name another, or write over it with --force",
+        )
 
 
 def _write(lines: Iterator[bytes], stream: BinaryIO) -> int:
@@ -75,7 +84,7 @@ def _write(lines: Iterator[bytes], stream: BinaryIO) -> int:
 
 
 @contextmanager
-def _whole_or_not(path: Path) -> Iterator[BinaryIO]:
+def whole_or_not(path: Path) -> Iterator[BinaryIO]:
     """Lend a stream whose content is at *path* once all is written, for this user alone to read.
 
     Raises:

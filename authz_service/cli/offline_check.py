@@ -16,7 +16,8 @@ from authz_service.operations.ports import FactsQuestion
 from authz_service.pdp.decide import decide
 from authz_service.pdp.errors import RevisionAheadError
 from authz_service.pdp.facts import Facts
-from authz_service.pdp.model import AccessRequest, Decision
+from authz_service.pdp.model import AccessRequest, Decision, Instant
+from authz_service.pdp.ruleset import Ruleset
 from authz_service.policy.source import BundleSource
 from authz_service.settings import load_settings
 
@@ -43,7 +44,11 @@ def check_offline(
         facts = _facts(url, request)
     if facts.revision < at_least:
         raise RevisionAheadError(at_least, facts.revision)
-    now = settings.fixed_clock or SystemClock().now()
+    return answer_to(request, facts, ruleset, settings.fixed_clock or SystemClock().now())
+
+
+def answer_to(request: AccessRequest, facts: Facts, ruleset: Ruleset, now: Instant) -> Answer:
+    """Return the decision on *request* by *facts* at *now*, which nobody records."""
     decision = decide(request, facts, ruleset, now)
     return Answer(
         effect=decision.effect.value,

@@ -20,19 +20,15 @@ from authz_service.operations.ports import FactsQuestion
 from authz_service.pdp.errors import FactsUnavailableError, RevisionAheadError
 from authz_service.pdp.facts import Facts
 
-_ROUNDS = 4
-_SNAPSHOTS = 3
+_ROUNDS, _SNAPSHOTS = 4, 3
 
 
 class FactsCache:
     """A `FactsSource` in memory, over a registry whose reader blocks. Belongs to one event loop.
 
-    Every answer is the state of the registry at one revision, and contains everything that was
-    committed up to the staleness bound before it is given. Facts are held, never decisions.
-
-    Attributes:
-        bounds: How old, how many and how long.
-        containments: What is known of them, also while nobody asks: for counts.
+    Every answer is one state of the registry, with all that was committed up to the staleness
+    bound before it is given. Facts are held, never decisions. `bounds` says how old, how many and
+    how long; `containments` are those known, also while nobody asks.
     """
 
     def __init__(
@@ -115,8 +111,8 @@ class FactsCache:
         self.containments.close()
         self._loads.close()
         self._looks.close()
-        for threads in (self._look_thread, self._load_threads):
-            threads.shutdown(wait=False, cancel_futures=True)
+        self._look_thread.shutdown(wait=False, cancel_futures=True)
+        self._load_threads.shutdown(wait=False, cancel_futures=True)
 
     def cached(self, question: FactsQuestion, at_least: int) -> Facts | None:
         entries = self._entries
@@ -200,8 +196,7 @@ class FactsCache:
 
     async def _bring_missing(self, questions: Sequence[FactsQuestion]) -> None:
         """Load what *questions* miss, unless it has just been seen that there is nobody to ask."""
-        failed = self._looks.just_failed
-        if failed is not None:
+        if (failed := self._looks.just_failed) is not None:
             await failed.wait()
         missing = self._holdings.missing_of(questions)
         self._misses.update(key.space for key in missing)
@@ -246,8 +241,8 @@ class FactsCache:
 
     def _look_when_idle(self) -> None:
         """Look at the registry where nobody else did, and again in a while."""
-        seconds = self.bounds.idle_look_seconds
+        seconds, loop = self.bounds.idle_look_seconds, asyncio.get_running_loop()
         if self._monotonic() - self._entries.sent_at >= seconds / 2:
             self._looks.start()
         self.containments.renew()
-        self._idle_look = asyncio.get_running_loop().call_later(seconds, self._look_when_idle)
+        self._idle_look = loop.call_later(seconds, self._look_when_idle)

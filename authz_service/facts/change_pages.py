@@ -7,6 +7,7 @@ the change or, as for the last one, in the fact's own row.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Final, NamedTuple
 
@@ -119,7 +120,7 @@ def page_after(session: Session, after: ChangePosition) -> ChangePage:
     changes = [_Change(*row) for row in session.rows(_CHANGES, {**key, **bound})]
     parts = _parts(_filled_in(session, changes), _writes(session, after, last.revision))
     if following is not None and following.revision == last.revision:
-        parts[-1] = _unfinished(parts[-1])
+        parts[-1] = replace(parts[-1], is_whole=False)
         return ChangePage(
             tuple(parts), ChangePosition(parts[-1].state, last.kind, last.id), is_last=False
         )
@@ -165,19 +166,6 @@ def _nothing_after(after: ChangePosition, reached: RegistryState) -> ChangePage:
     if after.state == reached and not after.kind:
         return ChangePage((), after, is_last=True)
     return ChangePage((RevisionPart(reached),), ChangePosition(reached), is_last=True)
-
-
-def _unfinished(part: RevisionPart) -> RevisionPart:
-    """Return *part* as one of a revision of which more follows."""
-    return RevisionPart(
-        part.state,
-        part.recorded_at,
-        part.actor,
-        part.changes,
-        part.attributions,
-        is_whole=False,
-        read_anew=part.read_anew,
-    )
 
 
 def _lengths_in_place(

@@ -5,6 +5,7 @@ It ends when its input does, so with whoever started it, however that ends.
 
 from __future__ import annotations
 
+import os
 import pickle
 import sys
 
@@ -12,15 +13,17 @@ from authz_service.facts.import_encoding import grain_of
 
 
 def main() -> None:
-    """Answer each chunk until there are no more."""
+    """Answer each chunk until there are no more, or nobody is left who asks."""
     source, sink = sys.stdin.buffer, sys.stdout.buffer
-    while True:
-        try:
+    try:
+        while True:
             chunk = pickle.load(source)  # noqa: S301  # of the process that started this one
-        except EOFError:
-            return
-        pickle.dump(grain_of(chunk), sink, pickle.HIGHEST_PROTOCOL)
-        sink.flush()
+            pickle.dump(grain_of(chunk), sink, pickle.HIGHEST_PROTOCOL)
+            sink.flush()
+    except EOFError:
+        return
+    except (BrokenPipeError, pickle.UnpicklingError):  # whoever asked was killed meanwhile
+        os._exit(1)  # without writing what is left
 
 
 if __name__ == "__main__":

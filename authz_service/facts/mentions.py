@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Final
 
 from authz_service.facts.rows import links_of
 from authz_service.pdp.entities import (
+    ENTITY_TYPES,
     Attendance,
     Containment,
     Entity,
@@ -17,18 +19,27 @@ from authz_service.pdp.entities import (
 Mention = tuple[str, str]
 """The place in which an id is named, and the id."""
 
-_FIELDS: Final = (
+_SINGLE: Final = {
     "patient_id", "subject_id", "delegate_id", "staff_id", "owner_id", "approved_by", "set_by",
     "lifted_by", "recording_id", "consultation_id",
-)  # fmt: skip
+}  # fmt: skip
+_FIELDS: Final = {
+    made: tuple(field.name for field in fields(made) if field.name in _SINGLE)
+    for made in ENTITY_TYPES.values()
+}
+"""The fields of each entity that hold an id of something else."""
 
 
-def mentions_of(entity: Entity | None) -> frozenset[Mention]:
+def mentions_of(entity: Entity | None) -> set[Mention]:
     """Return what *entity* names; its own id and its tenant's are not among it."""
     if entity is None:
-        return frozenset()
-    single = ((field, getattr(entity, field, None)) for field in _FIELDS)
-    return frozenset((field, named) for field, named in single if named) | _further(entity)
+        return set()
+    found = _further(entity)
+    for field in _FIELDS[type(entity)]:
+        named = getattr(entity, field)
+        if named is not None:
+            found.add((field, named))
+    return found
 
 
 def _further(entity: Entity) -> set[Mention]:

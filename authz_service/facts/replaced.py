@@ -7,14 +7,18 @@ from typing import Final
 
 from authz_service.facts.changes import Change
 from authz_service.facts.mentions import mentions_of
-from authz_service.facts.sessions import Session
+from authz_service.facts.rows import Stored
+from authz_service.facts.sessions import Row, Session
 
 _KEEP: Final = (
+    "UPDATE fact_changes SET value = ?, in_place = false WHERE revision = ? AND kind = ? AND id = ?"
+)
+_KEEP_ANEW: Final = (
     "INSERT INTO fact_changes"
     " (revision, kind, id, keys, value, source, observed_at, recorded_at, in_place)"
     " VALUES (?, ?, ?, '[]', ?, ?, ?,"
     " coalesce((SELECT w.recorded_at FROM facts_writes w WHERE w.revision = ?), 0), false)"
-    " ON CONFLICT (revision, kind, id) DO UPDATE SET value = excluded.value, in_place = false"
+    " ON CONFLICT (revision, kind, id) DO NOTHING"
 )
 """A fill records no change for each fact, and retention removes those that a row still says."""
 _MENTION: Final = (
@@ -24,22 +28,20 @@ _MENTION: Final = (
 
 def keep_replaced(session: Session, changes: Collection[Change], revision: int) -> None:
     """Keep what *changes*, made by *revision*, replace. Called before any of them is made."""
-    session.run_many(
+    replaced = [
+        (change, change.before)
+        for change in changes
+        if change.before is not None and change.before.value is not None
+    ]
+    kept = session.run_many(
         _KEEP,
         [
-            (
-                before.revision,
-                change.kind.value,
-                change.id,
-                before.value,
-                before.source,
-                before.observed_at,
-                before.revision,
-            )
-            for change in changes
-            if (before := change.before) is not None and before.value is not None
+            (before.value, before.revision, change.kind.value, change.id)
+            for change, before in replaced
         ],
     )
+    if kept < len(replaced):
+        session.run_many(_KEEP_ANEW, [_anew(change, before) for change, before in replaced])
     session.run_many(
         _MENTION,
         [
@@ -49,6 +51,12 @@ def keep_replaced(session: Session, changes: Collection[Change], revision: int) 
             for named_id in sorted(_no_longer_named(change))
         ],
     )
+
+
+def _anew(change: Change, before: Stored) -> Row:
+    """Return the change that made the row *before*, as it would stand there."""
+    said = (before.value, before.source, before.observed_at)
+    return (before.revision, change.kind.value, change.id, *said, before.revision)
 
 
 def _no_longer_named(change: Change) -> set[str]:

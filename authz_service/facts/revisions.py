@@ -14,9 +14,8 @@ from authz_service.facts.reader import Key
 from authz_service.facts.sessions import Query, Row, Session
 
 _BEGIN: Final = (
-    "UPDATE facts_revision SET revision = revision + 1, nonce = :nonce,"  # noqa: S608  # names of ours
-    " latest_at = CASE WHEN latest_at > :recorded_at THEN latest_at ELSE :recorded_at END"
-    f" RETURNING revision, latest_at, {VERSIONS}"
+    "UPDATE facts_revision SET revision = revision + 1, nonce = :nonce"  # noqa: S608  # names of ours
+    f" RETURNING revision, {VERSIONS}"
 )
 STATE: Final = Query(
     f"SELECT revision, nonce, {VERSIONS} FROM facts_revision",  # noqa: S608  # names of ours
@@ -25,7 +24,9 @@ STATE: Final = Query(
 """The state of the registry, and of which versions its schema is."""
 _WRITE: Final = (
     "INSERT INTO facts_writes (revision, nonce, actor, recorded_at, facts, latest_at)"
-    " VALUES (:revision, :nonce, :actor, :recorded_at, :facts, :latest_at)"
+    " VALUES (:revision, :nonce, :actor, :recorded_at, :facts, coalesce("
+    "(SELECT CASE WHEN latest_at > :recorded_at THEN latest_at END FROM facts_writes"
+    " WHERE revision = :before), :recorded_at))"
 )
 _CHANGE: Final = (
     "INSERT INTO fact_changes"
@@ -50,14 +51,12 @@ class Write:
         nonce: Drawn for it.
         actor: Who is answerable for it.
         recorded_at: When it is recorded; microseconds since 1970.
-        latest_at: The latest instant at which it or any write before it was recorded.
     """
 
     revision: int
     nonce: str
     actor: str
     recorded_at: int
-    latest_at: int
 
 
 def begin_write(session: Session, actor: str, recorded_at: int) -> Write:
@@ -67,10 +66,10 @@ def begin_write(session: Session, actor: str, recorded_at: int) -> Write:
         FactsUnavailableError: The schema is none that this program works on.
     """
     nonce = secrets.token_hex(16)
-    row = session.one(_BEGIN, {"nonce": nonce, "recorded_at": recorded_at})
-    revision, latest_at, versions = row or (0, 0, None)
+    row = session.one(_BEGIN, {"nonce": nonce})
+    revision, versions = row or (0, None)
     check_version(versions)
-    return Write(revision, nonce, actor, recorded_at, latest_at)
+    return Write(revision, nonce, actor, recorded_at)
 
 
 def state(session: Session) -> tuple[int, str]:
@@ -150,6 +149,6 @@ def record_write(session: Session, write: Write, facts: int) -> None:
             "actor": write.actor,
             "recorded_at": write.recorded_at,
             "facts": facts,
-            "latest_at": write.latest_at,
+            "before": write.revision - 1,
         },
     )

@@ -159,12 +159,11 @@ facts_revision = Table(
     Column("nonce", Text, nullable=False),
     Column("works_from", Text, nullable=False, server_default="0004"),
     Column("history_from", BigInteger, nullable=False, server_default="0"),
-    Column("latest_at", BigInteger, nullable=False, server_default="0"),
 )
 """One row, the state of the registry; every write changes it first and thereby waits its turn.
 
 ``works_from`` is the schema version of the oldest program that may still read and write here;
-before ``history_from`` nothing is known of what facts said; ``latest_at`` is the last write's.
+before ``history_from`` nothing is known of what facts said.
 """
 
 facts_writes = Table(

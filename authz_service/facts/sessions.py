@@ -95,10 +95,16 @@ class Session:
         """Run *statement*, which returns nothing."""
         self._cursor.execute(*self._translated(statement, parameters))
 
-    def run_many(self, statement: str, rows: Sequence[Row]) -> None:
-        """Run *statement*, whose parameters are written ``?``, once for each of *rows*."""
-        if rows:
-            self._cursor.executemany(self._statements.translated(statement), rows)
+    def run_many(self, statement: str, rows: Sequence[Row]) -> int:
+        """Run *statement*, whose parameters are written ``?``, once for each of *rows*.
+
+        Returns:
+            How many rows it changed.
+        """
+        if not rows:
+            return 0
+        self._cursor.executemany(self._statements.translated(statement), rows)
+        return int(self._cursor.rowcount)
 
     def copy(self, table: str, columns: Sequence[str], text: bytes) -> None:
         """Write the rows of *text*, in the text format of COPY, into *table* (PostgreSQL)."""

@@ -41,7 +41,8 @@ class SqlContainments:
     """Containments in the registry's database. For one event loop.
 
     Changes have a thread that nothing else uses, on a connection that is open beforehand, and a
-    second connection to stop who is in their way; lists have another. A call that is cancelled has either been committed or left no trace.
+    second connection to stop who is in their way; lists have another. A call that is cancelled has
+    either been committed or left no trace.
     """
 
     def __init__(self, url: str, clock: Clock, *, beside: GivingWay) -> None:

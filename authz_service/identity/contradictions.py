@@ -37,10 +37,11 @@ _OF_SOME_TENANT = (
     *REVIEWING,
     *ERASING,
     "ReadFacts",
+    "ExportPerson",
     "ListContainments",
     "ListEmergencyAccess",
 )
-_OF_EVERY_TENANT = (*READING_LOG, "ReloadPolicy")
+_OF_EVERY_TENANT = (*READING_LOG, "ReloadPolicy", "WatchFacts")
 _COLUMNS = {
     "actions": ("actions", ASKING),
     "purposes": ("purposes", ASKING),

@@ -13,6 +13,7 @@ from authz_service.operations.contain import CONTAINMENT_TOKENS, ContainAccess, 
 from authz_service.operations.emergency_access import EMERGENCY_TOKENS, EmergencyAccess
 from authz_service.operations.emergency_ports import EmergencyRegistry
 from authz_service.operations.explain_access import ExplainAccess
+from authz_service.operations.export_person import ExportPerson, PersonArchive
 from authz_service.operations.list_recordings import LIST_TOKENS, ListObserver, ListRecordings
 from authz_service.operations.list_subjects import SUBJECT_TOKENS, ListSubjects
 from authz_service.operations.open_emergency import EmergencyObserver, OpenEmergency
@@ -54,6 +55,7 @@ class Plugs:
     feed: ChangeFeed
     emergency_registry: EmergencyRegistry
     emergency_minutes: int
+    persons: PersonArchive
     token_key: bytes
     journal: Journal
     decisions: DecisionLog
@@ -76,6 +78,7 @@ class Operations:
     list_containments: ListContainments
     watch_facts: WatchFacts
     emergency_access: EmergencyAccess
+    export_person: ExportPerson
     registry: FactsRegistry
     read_decisions: ReadDecisions
     active_policy: ActivePolicy
@@ -129,6 +132,7 @@ def operations_with(plugs: Plugs) -> Operations:
         ),
         watch_facts=WatchFacts(plugs.feed, journal, clock=clock),
         emergency_access=_emergency_access(plugs),
+        export_person=ExportPerson(plugs.persons, journal, clock=clock),
         registry=plugs.registry,
         read_decisions=ReadDecisions(
             plugs.decisions, journal, clock=clock, tokens=PageTokens(plugs.token_key, LOG_TOKENS)

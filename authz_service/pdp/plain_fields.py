@@ -56,7 +56,7 @@ def parse_instant(text: str) -> Instant:
     if match is None:
         raise ValueError(text)
     if len(text) == _SECONDS_IN_UTC:
-        return datetime.fromisoformat(text)
+        return datetime.fromisoformat(text.upper())
     day, clock, fraction, zone = match.groups()
     micro = (fraction or "0")[:6].ljust(6, "0")
     offset = "+00:00" if zone in "Zz" else zone

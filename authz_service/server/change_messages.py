@@ -14,11 +14,15 @@ _FEW = 8
 _REMEMBERED = 16
 
 
-async def told(part: RevisionPart) -> pb.WatchFactsResponse:
-    """Return *part* as a message, which nobody may change."""
+async def told(part: RevisionPart, turn: asyncio.Lock) -> pb.WatchFactsResponse:
+    """Return *part* as a message, which nobody may change; a large one is made in its *turn*.
+
+    Each thread that makes messages delays the event loop, and there may be a hundred watchers.
+    """
     if len(part.changes) <= _FEW:
         return _message_of(part)
-    return await asyncio.to_thread(_message_of, part)
+    async with turn:
+        return await asyncio.to_thread(_message_of, part)
 
 
 @lru_cache(_REMEMBERED)

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
 
-from google.protobuf import json_format
-
-from authz_service.api.v1 import entities_pb2 as entities
 from authz_service.api.v1 import facts_pb2 as pb
 from authz_service.api.v1 import facts_pb2_grpc as grpc_api
-from authz_service.identity.caller_rules import CallerRule
+from authz_service.operations.export_person import ExportPerson
 from authz_service.operations.ports import FactsRegistry
 from authz_service.operations.watch_facts import WatchFacts
-from authz_service.operations.write_facts import MAX_FACTS, WriteFacts
-from authz_service.pdp.entities import Entity
-from authz_service.pdp.entity_plain import fact_from_plain
+from authz_service.operations.write_facts import WriteFacts
 from authz_service.pdp.errors import InvalidRequestError, Violation
-from authz_service.pdp.facts import Fact, FactReference
 from authz_service.pdp.model import is_id
 from authz_service.server.call import Call
 from authz_service.server.change_messages import told
-from authz_service.server.convert import check_instants, require_actor
-from authz_service.server.fact_messages import KINDS, fill_fact
+from authz_service.server.convert import require_actor
+from authz_service.server.fact_requests import (
+    facts_from_proto,
+    facts_to_proto,
+    references_from_proto,
+)
+from authz_service.server.person_messages import exported
 
 _MAX_REASON = 4096
 
@@ -33,19 +31,26 @@ class FactsServicer(grpc_api.FactsServiceServicer):
     """Asks the operations, and nothing else."""
 
     def __init__(
-        self, write_facts: WriteFacts, registry: FactsRegistry, *, watch_facts: WatchFacts
+        self,
+        write_facts: WriteFacts,
+        registry: FactsRegistry,
+        *,
+        watch_facts: WatchFacts,
+        export_person: ExportPerson,
     ) -> None:
         """Write through *write_facts*, read from *registry*, keep up with it by *watch_facts*."""
         self._write_facts = write_facts
         self._registry = registry
         self._watch_facts = watch_facts
+        self._export_person = export_person
+        self._turn = asyncio.Lock()
 
     async def WriteFacts(  # type: ignore[override]  # noqa: N802  # the layer hands a Call
         self, request: pb.WriteFactsRequest, context: Call
     ) -> pb.WriteFactsResponse:
         """Write facts."""
         actor = require_actor(request.actor)
-        facts = await asyncio.to_thread(_facts_from_proto, request.facts, context.rule)
+        facts = await asyncio.to_thread(facts_from_proto, request.facts, context.rule)
         outcome = await self._write_facts.write(
             facts,
             actor=actor,
@@ -67,16 +72,16 @@ class FactsServicer(grpc_api.FactsServiceServicer):
         context: Call,
     ) -> pb.ReadFactsResponse:
         """Read facts."""
-        references = _references_from_proto(request.references)
+        references = references_from_proto(request.references)
         facts, revision = await self._registry.read(references, within=context.rule.tenants)
-        return await asyncio.to_thread(_facts_to_proto, facts, revision)
+        return await asyncio.to_thread(facts_to_proto, facts, revision)
 
     async def DeleteFacts(  # type: ignore[override]  # noqa: N802  # the layer hands a Call
         self, request: pb.DeleteFactsRequest, context: Call
     ) -> pb.DeleteFactsResponse:
         """Delete facts."""
         actor = require_actor(request.actor)
-        references = _references_from_proto(request.references)
+        references = references_from_proto(request.references)
         if len(set(references)) < len(references):
             raise InvalidRequestError(Violation("references", "name the same fact twice"))
         for reference in references:
@@ -139,7 +144,21 @@ class FactsServicer(grpc_api.FactsServiceServicer):
         )
         async with aclosing(parts):
             async for part in parts:
-                yield await told(part)
+                yield await told(part, self._turn)
+
+    async def ExportPerson(  # type: ignore[override]  # noqa: N802  # the layer hands a Call
+        self, request: pb.ExportPersonRequest, context: Call
+    ) -> AsyncGenerator[pb.ExportPersonResponse, None]:
+        """Write out what is stored about a person."""
+        actor = require_actor(request.actor)
+        if not is_id(request.subject_id):
+            raise InvalidRequestError(Violation("subject_id", "is missing or not an id"))
+        parts = self._export_person(
+            request.subject_id, actor=actor, context=context.context, within=context.rule.tenants
+        )
+        async with aclosing(parts):
+            async for part, revision in parts:
+                yield await asyncio.to_thread(exported, part, revision)
 
 
 def _require_reason(reason: str) -> None:
@@ -151,90 +170,4 @@ def _require_reason(reason: str) -> None:
     if not reason.strip() or len(reason) > _MAX_REASON:
         raise InvalidRequestError(
             Violation("reason", f"is missing, or longer than {_MAX_REASON} characters")
-        )
-
-
-def _facts_from_proto(messages: Sequence[entities.Fact], rule: CallerRule) -> list[Fact[Entity]]:
-    """Return the facts of *messages*, as the caller of *rule* may write them.
-
-    Raises:
-        InvalidRequestError: Names the field that is malformed, as in ``facts[3].recording.state``.
-        CallerNotAllowedError: The caller may not write one of them, or not as that source.
-    """
-    _require_count("facts", len(messages))
-    sources = [_source_of(message, rule) for message in messages]
-    return [
-        _fact_from_proto(message, index, source)
-        for index, (message, source) in enumerate(zip(messages, sources, strict=True))
-    ]
-
-
-def _source_of(message: entities.Fact, rule: CallerRule) -> str | None:
-    """Return the source of a fact: the stated one, or the one that the caller writes its kind as.
-
-    Raises:
-        CallerNotAllowedError: It may not write that kind, or not as the stated source.
-    """
-    kind = message.WhichOneof("entity")
-    if kind is None:
-        return message.source or None
-    rule.require_write(kind, message.source or None)
-    return message.source or rule.source_of(kind)
-
-
-def _fact_from_proto(message: entities.Fact, index: int, source: str | None) -> Fact[Entity]:
-    """Return one fact, said by *source*."""
-    path = f"facts[{index}]"
-    try:
-        plain: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
-    except (json_format.Error, ValueError, OverflowError):
-        check_instants(message, path)
-        raise
-    plain.pop("revision", None)
-    if source is not None:
-        plain["source"] = source
-    return fact_from_plain(plain, path)
-
-
-def _facts_to_proto(facts: Sequence[Fact[Entity]], revision: int) -> pb.ReadFactsResponse:
-    """Return *facts* as they are stored."""
-    response = pb.ReadFactsResponse(facts_revision=revision)
-    for fact in facts:
-        fill_fact(response.facts.add(), fact)
-    return response
-
-
-def _references_from_proto(messages: Sequence[entities.FactReference]) -> list[FactReference]:
-    """Return what *messages* name.
-
-    Raises:
-        InvalidRequestError: Names the field that is malformed.
-    """
-    _require_count("references", len(messages))
-    references = []
-    for index, message in enumerate(messages):
-        kind = KINDS.get(message.kind)
-        if kind is None:
-            raise InvalidRequestError(
-                Violation(
-                    f"references[{index}].kind", f"is missing, or has no value {message.kind}"
-                )
-            )
-        if not is_id(message.id):
-            raise InvalidRequestError(
-                Violation(f"references[{index}].id", "is missing or not an id")
-            )
-        references.append(FactReference(kind, message.id))
-    return references
-
-
-def _require_count(field: str, count: int) -> None:
-    """Refuse none, and too many.
-
-    Raises:
-        InvalidRequestError: Names *field*.
-    """
-    if not 1 <= count <= MAX_FACTS:
-        raise InvalidRequestError(
-            Violation(field, f"has {count} items; one call takes 1 to {MAX_FACTS}")
         )

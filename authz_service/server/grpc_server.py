@@ -152,7 +152,10 @@ def _add_services(layer: Any, operations: Operations, denial_step_ms: int) -> No
     )
     facts_pb2_grpc.add_FactsServiceServicer_to_server(
         FactsServicer(
-            operations.write_facts, operations.registry, watch_facts=operations.watch_facts
+            operations.write_facts,
+            operations.registry,
+            watch_facts=operations.watch_facts,
+            export_person=operations.export_person,
         ),
         layer,
     )

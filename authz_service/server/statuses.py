@@ -121,10 +121,9 @@ class StatusLayer(grpc.GenericRpcHandler):
 
     def _wrap(self, rpc: tuple[str, str], method: Any) -> Handler:
         """Return the handler of *method* with everything around it."""
-        name, meter = rpc[1], self._observer.rpc(*rpc)
+        name, meter, is_brake = rpc[1], self._observer.rpc(*rpc), rpc[1] in _BRAKES
         answering = self._telling if method.response_streaming else self._answering
         answer = answering(name, method)
-        is_brake = name in _BRAKES
 
         async def handle(_requests: Any, context: Any) -> Any:
             started_ns = perf_counter_ns()

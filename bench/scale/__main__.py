@@ -48,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         return _run(options, sizes)
+    except KeyboardInterrupt:
+        print("bench: interrupted; the next run goes on where this one was", file=sys.stderr)
+        return 130
     except (LoadError, ServerError, RegistryError, MarkersError, psycopg.Error) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

@@ -28,6 +28,7 @@ from bench.scale.registries import Registry
 
 _DONE = "SELECT coalesce(sum(lines_done), 0)::bigint FROM facts_imports"
 _SHOWN_SECONDS = 15.0
+_KEPT_SECONDS = 3.0
 
 
 @dataclass(slots=True)
@@ -125,9 +126,11 @@ class Loader:
         following = self._make(part + 1) if part + 1 < len(self._parts) else None
         self._load.resident_bytes.append(0)
         try:
+            self._keep()
             while not self._imported(part, path):
                 say(f"the importer was killed at {self._load.killed_at:,} facts; it starts again")
         finally:
+            self._keep()
             if following is not None:
                 following.wait()
         path.unlink()
@@ -154,7 +157,7 @@ class Loader:
         """Note how far *popen* is until it ends; whether it was killed."""
         load, before = self._load, self._load.seconds
         kill_at = load.facts + len(self._parts[0]) * 3 // 2
-        begun = shown = perf_counter()
+        begun = shown = kept = perf_counter()
         while popen.poll() is None:
             sleep(min(1.0, 0.05 + (perf_counter() - begun) / 20))
             load.seconds = before + perf_counter() - begun
@@ -167,6 +170,8 @@ class Loader:
             if perf_counter() - shown > _SHOWN_SECONDS:
                 shown = perf_counter()
                 say(f"{load.facts:,} facts in {load.seconds:,.0f} s: {load.rate:,.0f}/s")
+            if perf_counter() - kept > _KEPT_SECONDS:
+                kept = perf_counter()
                 self._keep()
         load.seconds = before + perf_counter() - begun
         self._note(part, 0)

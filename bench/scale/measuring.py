@@ -14,8 +14,6 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from authz_service.api.v1.recording_access_pb2_grpc import RecordingAccessServiceServicer
-from authz_service.server.access_servicer import AccessServicer
 from bench.http2 import Question
 from bench.lists import LIST_PATH
 from bench.load import run_load
@@ -174,7 +172,7 @@ def _prepare(findings: Findings, registry: Registry, size: Size, server: Server)
     )
     ledger.take_calls(load.calls, asking.check_of(revision))
     findings.first_milliseconds[number] = [call.seconds * 1000 for call in load.calls]
-    findings.kinds = _served()
+    findings.kinds = list(RPC_KINDS)
     for kind in findings.kinds:
         rpc = RPC_KINDS[kind]
         for manner in (COLD, SHARED):
@@ -209,13 +207,6 @@ def _questions(kind: str, manner: str, registry: Registry, sample: Sample) -> It
     if kind == "subjects":
         return asking.subjects(registry.world, asked, number)
     return asking.singles(asked, number)
-
-
-def _served() -> list[str]:
-    """Return which of `RPC_KINDS` this version of the service serves: what it does is required."""
-    unserved = RecordingAccessServiceServicer.ListSubjects
-    is_served = AccessServicer.ListSubjects is not unserved
-    return [kind for kind in RPC_KINDS if kind != "subjects" or is_served]
 
 
 def _circle(walked: int, *, cold: bool) -> int:

@@ -97,7 +97,7 @@ def _plot(plot: Plot) -> str:
     """Return one plot."""
     across = _scale(plot.across, _LEFT, WIDTH - _RIGHT)
     up = _scale(plot.up, HEIGHT - _BOTTOM, _TOP)
-    parts = [_text(WIDTH / 2, 20, plot.title, anchor="middle", size=13)]
+    parts = [_text(WIDTH / 2, 14, plot.title, anchor="middle", size=13)]
     for value, label in plot.across.ticks:
         at = across(value)
         parts.append(_line((at, HEIGHT - _BOTTOM), (at, HEIGHT - _BOTTOM + 4)))

@@ -54,6 +54,7 @@ class Client:
         self.policy: Any = policy_pb2_grpc.PolicyServiceStub(self.channel)
         self.log: Any = decision_log_pb2_grpc.DecisionLogServiceStub(self.channel)
         self.health: Any = health_pb2_grpc.HealthStub(self.channel)
+        self.address = address
         self._http_address = http_address
 
     def check(

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from authz_service.api.v1.recording_access_pb2_grpc import RecordingAccessServiceServicer
-from authz_service.server.access_servicer import AccessServicer
 from bench.scale.generate import write_part
 from bench.scale.world import World
 
@@ -60,10 +58,9 @@ def test_a_small_run_loads_and_measures_with_every_answer_right(
         assert results["wrong"][str(size)] == 0
         assert results["answers"][str(size)] > 100
     measured = {(each["rpc"], each["manner"], each["alone"]) for each in results["measured"]}
-    served = AccessServicer.ListSubjects is not RecordingAccessServiceServicer.ListSubjects
     assert measured == {
         (rpc, manner, alone)
-        for rpc in ("check", "batch", "list", *(["subjects"] if served else []))
+        for rpc in ("check", "batch", "list", "subjects")
         for manner in ("cold", "shared")
         for alone in (False, True)
     }

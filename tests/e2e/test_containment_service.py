@@ -226,11 +226,12 @@ def test_a_containment_outlives_restarts_and_the_replica_that_set_it(
 def test_a_replica_that_nobody_asks_counts_what_another_sets(
     tmp_path: Path, postgres_url: str
 ) -> None:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
     with ExitStack() as stack:
         services = [
-            stack.enter_context(serving(folder, registry_url=postgres_url))
-            for folder in (tmp_path / "one", tmp_path / "two")
-            if folder.mkdir() is None
+            stack.enter_context(serving(folder, registry_url=postgres_url)) for folder in folders
         ]
         first, idle = (stack.enter_context(client_of(each)) for each in services)
 
@@ -241,7 +242,7 @@ def test_a_replica_that_nobody_asks_counts_what_another_sets(
 
 
 def test_the_brake_is_used_from_the_command_line(client: Client) -> None:
-    address = client.channel._channel.target().decode()
+    address = client.address
     who = ("--reason", "ticket 4711", "--address", address)
     done = run(
         "contain", "--recording", "rec-mara", "--recording", "rec-lio", "--action", "VIEW",

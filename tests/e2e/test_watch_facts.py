@@ -193,8 +193,8 @@ def test_a_kill_loses_and_repeats_nothing(either_url: str, tmp_path: Path) -> No
             told += whole
             after, state = whole[-1].revision, whole[-1].state
     with (
-        serving(tmp_path, registry_url=either_url) as service,
-        client_of(service) as client,
+        serving(tmp_path, registry_url=either_url) as last,
+        client_of(last) as client,
         watching(client, after, state) as watch,
     ):
         eventually(lambda: any(not m.changes for m in list(watch.told)))
@@ -267,7 +267,7 @@ def test_watchers_that_never_read_hold_no_memory_and_no_drain(
             client.write(FACTS)
             for start in range(0, BEHIND, 1000):
                 client.write(
-                    [fact("block", id=f"b{n}", patient_id="mara", delegate_id="eve")
+                    [fact("block", id=f"b{n}", patient_id=f"p{n}", delegate_id="eve")
                      for n in range(start, start + 1000)]
                 )  # fmt: skip
         process = psutil.Process(service.pid)

@@ -23,8 +23,8 @@ def told(reading: PolicyReading) -> RuleMatch | None:
     """Return the verdict that the readings come to: the first denial, else the last permission."""
     matched = [each for each in reading.rules if each.matched]
     denying = [each for each in matched if each.effect is Effect.DENY]
-    found = (denying or matched[-1:] or [None])[0]
-    return found and RuleMatch(found.effect, found.rule)
+    deciding = denying[:1] or matched[-1:]
+    return RuleMatch(deciding[0].effect, deciding[0].rule) if deciding else None
 
 
 @pytest.mark.slow

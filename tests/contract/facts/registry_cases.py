@@ -126,7 +126,7 @@ def reset(url: str) -> None:
         url,
         *(f"DELETE FROM {name}" for name in (*TABLES, "facts_writes")),  # noqa: S608  # names of ours
         "UPDATE facts_revision"  # noqa: S608  # hexadecimal
-        f" SET revision = 0, nonce = '{nonce}', history_from = 0, latest_at = 0",
+        f" SET revision = 0, nonce = '{nonce}', history_from = 0",
         f"INSERT INTO facts_writes VALUES (0, '{nonce}', 'test', 0, 0, 0)",  # noqa: S608  # hexadecimal
     )
 

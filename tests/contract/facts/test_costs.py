@@ -18,7 +18,7 @@ from authz_service.facts.schema import metadata
 from authz_service.facts.schema_version import migrate
 from authz_service.facts.sessions import Session
 from authz_service.facts.sql_reader import SqlReader
-from authz_service.facts.subject_candidates import SubjectsPart
+from authz_service.facts.subject_candidates import SubjectsPart, read_subjects
 from authz_service.facts.writing import write_facts
 from authz_service.operations.lists import CandidateQuestion, ListKey
 from authz_service.operations.subjects import SubjectsQuestion
@@ -225,8 +225,9 @@ def ask_everything(reader: SqlReader) -> None:
                 *(Key("patient", one) for one in ("ana", *unknown)),
             ]
         )
-    for part in SUBJECTS:
-        reader.subjects_with_facts(part)
+    with reader._database.transaction(Access.READ) as session:
+        for part in SUBJECTS:
+            read_subjects(session, part, 0.0)
     reader.look()
     reader.changes(REVISION, f"nonce{REVISION}")
     for parameters in LISTS:

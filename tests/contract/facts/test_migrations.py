@@ -13,16 +13,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from psycopg import IsolationLevel
-from sqlalchemy import create_engine
 
 from authz_service.facts import migration_connection
 from authz_service.facts.database import parsed
 from authz_service.facts.migrations import online
-from authz_service.facts.schema import SCHEMA_VERSION, VERSION_TABLE, metadata
+from authz_service.facts.schema import SCHEMA_VERSION, VERSION_TABLE
 from authz_service.facts.schema_version import SchemaState, alembic_config, migrate, schema_state
 from authz_service.facts.sql_registry import SqlRegistry
 from authz_service.pdp.entity_words import FactKind
@@ -73,16 +70,6 @@ def released_url(
         return
     shutil.copy(released_files[version], tmp_path / "registry.db")
     yield f"sqlite:///{tmp_path / 'registry.db'}"
-
-
-def differences(url: str) -> list[object]:
-    """Return how the tables differ from those of the present schema."""
-    engine = create_engine(parsed(url))
-    with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-        found = compare_metadata(context, metadata)
-    engine.dispose()
-    return list(found)
 
 
 def test_every_schema_but_the_present_one_has_a_recorded_registry() -> None:

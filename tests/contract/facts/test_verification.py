@@ -29,6 +29,10 @@ from tests.contract.facts.registry_cases import (
 )
 
 DAY = timedelta(days=1)
+_DISPUTED_AHEAD = (
+    "INSERT INTO attributions (recording_id, patient_id, disputed, disputed_at_revision)"
+    " VALUES ('r1', 'ana', (1 = 0), 9)"
+)
 NOT_NAMES = {
     "role", "issuer", "subject", "time_zone", "matter_id", "reason", "created_by_release",
 }  # fmt: skip
@@ -164,8 +168,10 @@ async def test_what_cannot_be_right_is_found(
         ),
         pytest.param(
             [
-                "UPDATE fact_changes SET in_place = (1 = 1), value = NULL"
-                " WHERE id = 'ana' AND revision = 1"
+                (
+                    "UPDATE fact_changes SET in_place = (1 = 1), value = NULL"
+                    " WHERE id = 'ana' AND revision = 1"
+                )
             ],
             history.IN_PLACE,
             "subject/ana",
@@ -190,18 +196,17 @@ async def test_what_cannot_be_right_is_found(
             id="mention-of-nothing",
         ),
         pytest.param(
-            [
-                "INSERT INTO attributions (recording_id, patient_id, disputed, disputed_at_revision)"
-                " VALUES ('r1', 'ana', (1 = 0), 9)"
-            ],
+            [_DISPUTED_AHEAD],
             history.DISPUTE,
             "r1",
             id="dispute-ahead",
         ),
         pytest.param(
             [
-                "INSERT INTO attributions (recording_id, patient_id, disputed)"
-                " VALUES ('r1', 'no', (1 = 0))"
+                (
+                    "INSERT INTO attributions (recording_id, patient_id, disputed)"
+                    " VALUES ('r1', 'no', (1 = 0))"
+                )
             ],
             history.PATIENT,
             "r1",

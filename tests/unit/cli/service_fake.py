@@ -28,7 +28,13 @@ class Unasked(grpc_api.RecordingAccessServiceServicer):
     def CheckAccess(self, request: Any, context: Any) -> Any:  # noqa: N802  # the RPC's name
         raise AssertionError
 
+    def ExplainAccess(self, request: Any, context: Any) -> Any:  # noqa: N802  # the RPC's name
+        raise AssertionError
+
     def ListRecordings(self, request: Any, context: Any) -> Any:  # noqa: N802  # the RPC's name
+        raise AssertionError
+
+    def ListSubjects(self, request: Any, context: Any) -> Any:  # noqa: N802  # the RPC's name
         raise AssertionError
 
 

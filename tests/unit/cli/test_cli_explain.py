@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from authz_service.facts.schema_version import migrate
 from tests.service_thread import serving
@@ -29,6 +30,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert run("facts", "import", str(folder / "world.jsonl"), "--registry-url", url).exit_code == 0
     exported = run("facts", "export", str(folder / "export.jsonl"), "--registry-url", url)
     assert exported.exit_code == 0
+    structlog.reset_defaults()  # what the verbs set up must not outlive the fixture
     return folder
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,15 @@ def test_finished_file_is_not_imported_again(facts: Path) -> None:
     load(facts)
 
     assert load(facts) == [f"{facts}: already imported, nothing to do"]
+
+
+@pytest.mark.usefixtures("registry")
+def test_an_import_tells_programs_how_fast_it_was(facts: Path) -> None:
+    result = run("facts", "import", str(facts), "--actor", "jo", "--format", "json")
+
+    (file,) = json.loads(result.stdout)["files"]
+    assert file["lines"] > 0
+    assert file["lines_per_second"] > 0
 
 
 def test_resumed_import_tells_what_it_wrote_itself(registry: str, facts: Path) -> None:

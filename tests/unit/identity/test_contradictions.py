@@ -194,6 +194,7 @@ def test_what_is_said_of_rpcs_is_said_of_rpcs_that_there_are() -> None:
         *contradictions.CHANGING,
         *contradictions.READING_LOG,
         *contradictions.RESOLVING,
+        *contradictions.REVIEWING,
         *contradictions._OF_SOME_TENANT,
         *contradictions._OF_EVERY_TENANT,
     }

@@ -9,7 +9,14 @@ from datetime import UTC, datetime
 
 from authz_service.operations.ports import FactsQuestion, LoadedPolicy
 from authz_service.operations.records import CallContext, Record
-from authz_service.operations.writes import Resolution, Tenants, ToDelete, ToWrite, WriteOutcome
+from authz_service.operations.writes import (
+    Erasure,
+    Resolution,
+    Tenants,
+    ToDelete,
+    ToWrite,
+    WriteOutcome,
+)
 from authz_service.pdp.entities import Entity
 from authz_service.pdp.errors import JournalUnavailableError, PolicyRefusedError
 from authz_service.pdp.facts import Fact, FactReference, Facts
@@ -187,3 +194,8 @@ class FakeRegistry:
         self, recording_id: str, *, actor: str, reason: str, within: Tenants = None
     ) -> Resolution:
         return Resolution(10, "ana")
+
+    async def erase(
+        self, patient_id: str, *, actor: str, reason: str, within: Tenants = None
+    ) -> Erasure:
+        return Erasure(11, 4, 1)

@@ -85,7 +85,7 @@ class Past:
     async def facts_as_of(self, question: FactsQuestion, as_of: datetime) -> Facts:
         self.asked.append((question, as_of))
         if as_of < YESTERDAY:
-            raise HistoryGoneError(as_of)
+            raise HistoryGoneError("it begins yesterday")
         return self.facts
 
 

@@ -26,10 +26,6 @@ _LATEST = (
     " max(recorded_at) OVER (ORDER BY revision) AS latest_at FROM facts_writes"
     " WHERE revision > 0) w WHERE w.revision = facts_writes.revision"
 )
-_LATEST_OF_ALL = (
-    "UPDATE facts_revision SET latest_at ="
-    " coalesce((SELECT max(recorded_at) FROM facts_writes WHERE revision > 0), 0)"
-)
 _CHANGES = (
     "SELECT kind, id, revision, value FROM fact_changes"  # noqa: S608  # a number of ours
     " WHERE (kind, id, revision) > (:kind, :id, :revision) AND NOT in_place"
@@ -95,8 +91,7 @@ def upgrade() -> None:
         _add_column("fact_changes", sa.Column("in_place", sa.Boolean, server_default=sa.false()))
     _add_column("facts_revision", sa.Column("works_from", sa.Text, server_default="0004"))
     _add_column("facts_revision", sa.Column("history_from", sa.BigInteger, server_default="0"))
-    for table in ("facts_revision", "facts_writes"):
-        _add_column(table, sa.Column("latest_at", sa.BigInteger, server_default="0"))
+    _add_column("facts_writes", sa.Column("latest_at", sa.BigInteger, server_default="0"))
     _indexes(is_postgresql=is_postgresql)
     _fill(op.get_bind())
 
@@ -104,7 +99,6 @@ def upgrade() -> None:
 def _fill(connection: sa.Connection) -> None:
     """Say of what is stored what later writes say of themselves."""
     op.execute(_LATEST)
-    op.execute(_LATEST_OF_ALL)
     if connection.execute(sa.text(_FILLED)).first():
         op.execute(_BEGIN_HERE)  # what a fill wrote was kept nowhere once it was replaced
     for rows in _past_mentions(connection):
@@ -176,7 +170,9 @@ def _named(plain: dict[str, Any]) -> set[tuple[str, str]]:
     held = chain.from_iterable(hold.get("viewers", ()) for hold in plain.get("holds", ()))
     found.update(("viewer", one) for one in chain(plain.get("named_viewers", ()), held))
     found.update(("participant", who["subject_id"]) for who in plain.get("participants", ()))
-    found.update(("recording_id", one) for one in plain.get("scope", {}).get("recording_ids", ()))
+    scope = plain.get("scope")  # a consent's is a word
+    recording_ids = scope.get("recording_ids", ()) if isinstance(scope, dict) else ()
+    found.update(("recording_id", one) for one in recording_ids)
     if plain.get("review"):
         found.add(("review", plain["review"]["by"]))
     return found
