@@ -73,6 +73,10 @@ check-long: check ## What takes an hour: every property with many more examples
 	  tests/contract/facts/test_import_at_length.py --timeout 3600
 	AUTHZ_TEST_CANCELLED_TRIALS=100000 $(BIN)/python -m pytest tests/e2e/test_cancelled_calls.py --timeout 3600
 	AUTHZ_TEST_REVOCATIONS=10000 $(BIN)/python -m pytest tests/e2e/test_two_replicas.py --timeout 3600
+	AUTHZ_TEST_BRAKE_TRIALS=50 $(BIN)/python -m pytest tests/e2e/test_brake_under_load.py --timeout 3600
+	AUTHZ_TEST_HISTORIES=500 AUTHZ_TEST_FEED_WRITES=2000 AUTHZ_TEST_WATCH_KILLS=20 AUTHZ_TEST_WATCH_CHANGES=100000 \
+	  $(BIN)/python -m pytest tests/contract/facts/test_facts_as_of.py tests/contract/facts/test_change_feed.py \
+	  tests/e2e/test_watch_facts.py --timeout 3600
 
 .PHONY: proto
 proto: setup ## Generate code from proto/

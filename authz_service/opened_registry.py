@@ -105,7 +105,7 @@ async def open_registry(
     closing.push_async_callback(closed_in_time, history.close)
     persons = SqlPersonArchive(url)
     closing.push_async_callback(closed_in_time, persons.close)
-    accesses = watched_accesses(registry, clock, metrics, closing)
+    accesses = watched_accesses(registry, url, clock, metrics, closing)
     return OpenedRegistry(
         registry,
         facts,

@@ -37,14 +37,14 @@ def _unheard(_logger: object, _method: str, event: structlog.typing.EventDict) -
 
 
 structlog.configure(processors=[_unheard])  # a test that wants to hear uses `capture_logs`
+_BEFORE = structlog.get_config()
 
 
 @pytest.fixture(autouse=True)
 def _logging_as_before() -> Iterator[None]:
-    """Undo what a test, or the command that it runs, has set up for its logs."""
-    before = structlog.get_config()
+    """Undo what a test, its module, or the command that it runs, has set up for its logs."""
     yield
-    structlog.configure(**before)
+    structlog.configure(**_BEFORE)
 
 
 @pytest.fixture(scope="session")

@@ -34,14 +34,14 @@ class ServiceProcess:
     """
 
     def __init__(
-        self, folder: Path, settings: Mapping[str, str], command: Sequence[str] = COMMAND
+        self, folder: Path, settings: Mapping[str, str], command: Sequence[str] = ()
     ) -> None:
         self.log = folder / "service.log"
         self.log.touch()
         self._begun_at = self.log.stat().st_size
         with self.log.open("ab") as stream:
             self._process = subprocess.Popen(
-                command, env=environment(folder, settings), stderr=stream
+                command or COMMAND, env=environment(folder, settings), stderr=stream
             )
         try:
             started = self.await_event("service_started")
@@ -110,7 +110,7 @@ def environment(folder: Path, settings: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def serving_process(
-    folder: Path, command: Sequence[str] = COMMAND, **settings: str
+    folder: Path, command: Sequence[str] = (), **settings: str
 ) -> Iterator[ServiceProcess]:
     """Serve in a process; *settings* are environment variables. It is killed at the end."""
     process = ServiceProcess(folder, settings, command)
@@ -120,12 +120,10 @@ def serving_process(
         process.kill()
 
 
-def refused_start(
-    folder: Path, command: Sequence[str] = COMMAND, **settings: str
-) -> tuple[int, str]:
+def refused_start(folder: Path, command: Sequence[str] = (), **settings: str) -> tuple[int, str]:
     """Start a service that must not start; return its exit code and what it said."""
     ended = subprocess.run(
-        command,
+        command or COMMAND,
         env=environment(folder, settings),
         capture_output=True,
         text=True,

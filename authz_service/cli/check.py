@@ -28,7 +28,7 @@ authz check dr-finch rec-river-1 --purpose TREAT --assurance MULTI_FACTOR --auth
 
 authz check pat-river rec-mix-01 --offline --registry-url sqlite:///var/demo/registry.db
 
-authz check pat-river rec-river-1 --as-of 2024-05-02T09:00:00Z --offline --registry-url sqlite:///var/demo/registry.db
+authz check pat-ivy rec-ivy-1 --as-of 2020-06-10T12:00:00Z
 
 They work while `make run` serves the demo.
 """

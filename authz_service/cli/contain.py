@@ -26,15 +26,19 @@ EXAMPLES = """Examples:
 
 authz contain --release 2020.06.09-audio-switch --actor jo.doe --reason 'wrong owners, ticket 4711'
 
-authz contain --audience PATIENTS --tenant uk-nhs --action VIEW --actor jo.doe --reason 'ticket 47'
+authz contain --audience PATIENTS --tenant north-practice --action VIEW --actor jo.doe --reason why
 
-authz contain --recording rec-1 --recording rec-2 --actor jo.doe --reason 'ticket 4711'
+authz contain --recording rec-river-1 --recording rec-river-2 --actor jo.doe --reason 'ticket 4711'
 
 authz contain --audience EVERYONE --actor jo.doe --reason 'switch off everything'
+
+They work while `make run` serves the demo; each prints the command that lifts it.
 """
 LIFT_EXAMPLES = """Example:
 
 authz lift 01997f6e-3a51-7c02-9d4b-0a6b1c2d3e4f --actor sam.roe --reason 'owners corrected'
+
+`authz contain` prints it with the id; `authz containments` shows those in force.
 """
 LIST_EXAMPLES = """Examples:
 

@@ -146,7 +146,7 @@ def list_(
 
 @app.command(
     cls=SettingsVerb,
-    epilog="Example: authz emergency review em-0190163d-8694-739b-aea5-966c26f8ad91 "
+    epilog="Example: authz emergency review em-willow-swift "
     "--verdict JUSTIFIED --note 'seen in the notes of that night' --actor jo.doe",
 )
 @over_tls

@@ -38,9 +38,12 @@ authz explain dr-finch rec-river-1 --purpose TREAT --assurance MULTI_FACTOR
 
 authz explain pat-river rec-mix-01 --offline --registry-url sqlite:///var/demo/registry.db
 
+authz explain pat-ivy rec-ivy-1 --as-of 2020-06-10T12:00:00Z
+
 authz explain pat-river rec-mix-01 --facts export.jsonl --format json
 
-They work while `make run` serves the demo; the last, after `authz facts export export.jsonl`.
+They work while `make run` serves the demo; the last, after
+`authz facts export export.jsonl --registry-url sqlite:///var/demo/registry.db`.
 """
 
 

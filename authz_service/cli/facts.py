@@ -21,7 +21,9 @@ from authz_service.cli.options import (
 EXPORT_TIMEOUT = 300.0
 """In seconds: all facts are looked through for a person."""
 
-app = typer.Typer(no_args_is_help=True, help="Load, write out, verify and resolve facts.")
+app = typer.Typer(
+    no_args_is_help=True, help="Load, write out, check, correct, watch and erase facts."
+)
 
 
 @app.command(
@@ -95,7 +97,7 @@ def conflicts(*, registry_url: RegistryOption = None, form: FormatOption = Forma
 
 @app.command(
     cls=SettingsVerb,
-    epilog="Example: authz facts resolve rec-mix-01 --actor jo.doe --reason 'ticket 4711'",
+    epilog="Example: authz facts resolve rec-ivy-1 --actor jo.doe --reason 'ticket 4711'",
 )
 @over_tls
 def resolve(
@@ -120,7 +122,7 @@ def resolve(
 
 @app.command(
     cls=SettingsVerb,
-    epilog="Example: authz facts erase pat-heron --actor jo.doe --reason 'request 4711' --yes",
+    epilog="Example: authz facts erase pat-heather --actor jo.doe --reason 'request 4711' --yes",
 )
 @over_tls
 def erase(  # noqa: PLR0913  # one argument for each flag
@@ -148,7 +150,7 @@ def erase(  # noqa: PLR0913  # one argument for each flag
 
 @app.command(
     cls=SettingsVerb,
-    epilog="Example: authz facts watch --after 4711 --format json",
+    epilog="Example: authz facts watch --after 1 --format json",
 )
 @over_tls
 def watch(
@@ -179,7 +181,7 @@ def watch(
 @app.command(
     "export-person",
     cls=SettingsVerb,
-    epilog="Example: authz facts export-person ana --actor jo.doe -o ana.json",
+    epilog="Example: authz facts export-person pat-river --actor jo.doe -o pat-river.json",
 )
 @over_tls
 def export_person(

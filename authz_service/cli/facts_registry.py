@@ -100,7 +100,9 @@ def _print_conflicts(found: Iterable[Conflict]) -> None:
         )
     print_line(f"{counted(count, 'recording')} in conflict")
     if count:
-        print_line("correct the facts where they come from; then: authz facts resolve RECORDING")
+        print_line(
+            "correct them where they come from; a dispute then ends by: authz facts resolve ID"
+        )
 
 
 def _finding_sentence(finding: Finding) -> str:

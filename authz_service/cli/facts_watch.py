@@ -82,6 +82,8 @@ def _with_place(failure: CommandError, known: _Known) -> CommandError:
             "note the facts revision (authz status), read all facts (authz facts export), then "
             "watch after that revision"
         )
+    elif failure.reason == "REVISION_AHEAD":
+        failure.hint = "watch after a revision that there is: authz status says which is the last"
     elif known.revision:
         failure.hint = f"go on with: authz facts watch --after {known.revision}"
     return failure

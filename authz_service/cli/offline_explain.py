@@ -14,13 +14,14 @@ from authz_service.cli.facts_file import FileReadings
 from authz_service.cli.named_registry import named_registry
 from authz_service.cli.readings import NoJournal, NoObserver, RegistryReadings
 from authz_service.clocks import clock_of
+from authz_service.facts.as_of import SqlHistory
 from authz_service.identity.caller_rules import LOOPBACK, MAY, CallerRule
 from authz_service.operations.active_policy import ActivePolicy
 from authz_service.operations.explain_access import ExplainAccess, NoHistory
 from authz_service.operations.list_recordings import LIST_TOKENS, ListRecordings
 from authz_service.operations.list_subjects import SUBJECT_TOKENS, ListSubjects
 from authz_service.operations.page_tokens import PageTokens
-from authz_service.operations.ports import Clock
+from authz_service.operations.ports import Clock, HistorySource
 from authz_service.operations.records import CallContext
 from authz_service.policy.source import BundleSource
 from authz_service.server.call import Call
@@ -49,28 +50,31 @@ def explainer_here(place: Place) -> Iterator[Explainer]:
     policy = ActivePolicy(clock)
     policy.activate(BundleSource(settings.policy_dir).load())
     if place.facts is not None:
-        yield _Here(policy, FileReadings(Path(place.facts)), clock)
+        yield _Here(policy, FileReadings(Path(place.facts)), NoHistory(), clock)
         return
     with named_registry(settings.registry_url) as url:
-        readings = RegistryReadings(url)
+        readings, history = RegistryReadings(url), SqlHistory(url)
         try:
-            yield _Here(policy, readings, clock)
+            yield _Here(policy, readings, history, clock)
         finally:
+            history.close()
             readings.close()
 
 
 class _Here:
     """Answers by the operations, over readings; nothing is recorded, so no answer has an id."""
 
-    def __init__(self, policy: ActivePolicy, readings: Readings, clock: Clock) -> None:
-        """Judge by *policy* on what *readings* bring."""
+    def __init__(
+        self, policy: ActivePolicy, readings: Readings, history: HistorySource, clock: Clock
+    ) -> None:
+        """Judge by *policy* on what *readings* bring, or *history* of an earlier instant."""
         key, journal = secrets.token_bytes(32), NoJournal()
         self._explaining = Explaining(
             ExplainAccess(
                 policy,
                 readings,
                 journal,
-                history=NoHistory(),
+                history=history,
                 stored=readings,
                 clock=clock,
                 new_id=str,

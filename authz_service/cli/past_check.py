@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -9,10 +10,9 @@ from authz_service.api.v1 import recording_access_pb2 as pb
 from authz_service.api.v1 import recording_access_pb2_grpc as grpc_api
 from authz_service.cli.answer import Answer
 from authz_service.cli.channel import connected, new_request_id
-from authz_service.cli.failures import CommandError
 from authz_service.cli.named_registry import named_registry
 from authz_service.cli.offline_check import answer_to
-from authz_service.cli.remote_check import answer_of, require_echo, to_proto
+from authz_service.cli.remote_check import answer_of, require_echo, require_instant, to_proto
 from authz_service.clocks import SystemClock
 from authz_service.facts.as_of import SqlHistory
 from authz_service.operations.ports import FactsQuestion
@@ -53,7 +53,8 @@ def check_past_offline(
             facts = history.read(question, as_of)
         finally:
             history.close()
-    return _told(answer_to(request, facts, ruleset, as_of), as_of)
+    answer = replace(answer_to(request, facts, ruleset, as_of), evaluated_at=_in_words(now))
+    return _told(answer, as_of)
 
 
 def check_past_remote(
@@ -71,17 +72,16 @@ def check_past_remote(
         stub = service.stub(grpc_api.RecordingAccessServiceStub)
         response = service.call(stub.ExplainAccess, asked, request_id)
     require_echo(asked.check, response.answer, request_id)
-    if not response.HasField("as_of") or response.as_of != asked.as_of:
-        raise CommandError(
-            "the answer is to another question: it does not repeat the instant",
-            reason="ECHO_MISMATCH",
-            hint="do not act on it; something between here and the service mixes up answers",
-        )
+    require_instant(asked, response)
     return _told(answer_of(response.answer), response.as_of.ToDatetime(UTC))
 
 
 def _told(answer: Answer, as_of: datetime) -> Answer:
     """Return *answer* with the words that say what it is."""
-    instant = as_of.isoformat().replace("+00:00", "Z")
-    answer.details.update({"as_of": instant, "judged": _WORDS})
+    answer.details.update({"as_of": _in_words(as_of), "judged": _WORDS})
     return answer
+
+
+def _in_words(instant: datetime) -> str:
+    """Return *instant* as answers have it."""
+    return instant.isoformat().replace("+00:00", "Z")

@@ -83,6 +83,20 @@ def require_echo(
         )
 
 
+def require_instant(asked: pb.ExplainAccessRequest, response: pb.ExplainAccessResponse) -> None:
+    """Refuse an explanation of another instant than the one that was asked about.
+
+    Raises:
+        CommandError: It is one.
+    """
+    if asked.HasField("as_of") != response.HasField("as_of") or response.as_of != asked.as_of:
+        raise CommandError(
+            "the answer is to another question: it does not repeat the instant",
+            reason="ECHO_MISMATCH",
+            hint="do not act on it; something between here and the service mixes up answers",
+        )
+
+
 def not_repeated(pairs: Mapping[str, tuple[object, object]]) -> str:
     """Return the names of what was sent and not repeated, in words; empty where all was."""
     return ", ".join(name for name, (sent, repeated) in pairs.items() if sent != repeated)

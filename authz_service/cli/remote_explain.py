@@ -37,6 +37,7 @@ class _Remote:
             self._stub.ExplainAccess, request, request_id
         )
         remote_check.require_echo(request.check, response.answer, request_id)
+        remote_check.require_instant(request, response)
         return response
 
     def who(self, request: pb.ListSubjectsRequest) -> pb.ListSubjectsResponse:

@@ -24,6 +24,7 @@ _HINTS = {
     "JOURNAL_UNAVAILABLE": "see: authz status, and authz doctor where the service runs",
     "DECISIONS_UNAVAILABLE": "see: authz status, and authz doctor where the service runs",
     "DECISIONS_NOT_KEPT": "name a store in AUTHZ_DECISIONS_URL; its journal holds the records",
+    "HISTORY_GONE": "ask for a later instant",
     "POLICY_NOT_READY": "see: authz policy status",
     "INTERNAL": "this is a defect of the service; its log has the details under the request id",
 }

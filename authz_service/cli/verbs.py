@@ -1,34 +1,94 @@
-"""Every verb of `authz`, and the way to it; what one needs is imported when it runs."""
+"""Every verb of `authz`, and the way to it; one is imported when it is asked for, and no other."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator, MutableMapping
+from importlib import import_module
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
+from typer.main import get_group
 
-from authz_service.cli import (
-    check,
-    contain,
-    decisions,
-    dev_certs,
-    doctor,
-    emergency,
-    explain,
-    facts,
-    healthcheck,
-    list_recordings,
-    policy,
-    serve,
-    status,
-    what_can,
-    who_can,
-)
 from authz_service.cli.failures import Boundary
 from authz_service.cli.known_settings import SettingsVerb
 
+
+class _Verb(NamedTuple):
+    """Where a verb is.
+
+    Attributes:
+        module: Its module in this room.
+        function: Its function there; empty for a group of verbs, which is `app` there.
+        examples: What holds the end of its help there.
+        checks_settings: Whether it refuses a misspelt setting and loads no settings itself.
+    """
+
+    module: str
+    function: str = ""
+    examples: str = "EXAMPLES"
+    checks_settings: bool = True
+
+
+_VERBS: Final = {
+    "serve": _Verb("serve", "serve", checks_settings=False),
+    "check": _Verb("check", "check"),
+    "list": _Verb("list_recordings", "list_recordings"),
+    "explain": _Verb("explain", "explain"),
+    "who-can": _Verb("who_can", "who_can"),
+    "what-can": _Verb("what_can", "what_can"),
+    "contain": _Verb("contain", "contain"),
+    "lift": _Verb("contain", "lift", "LIFT_EXAMPLES"),
+    "containments": _Verb("contain", "containments", "LIST_EXAMPLES"),
+    "status": _Verb("status", "status"),
+    "dev-certs": _Verb("dev_certs", "dev_certs"),
+    "doctor": _Verb("doctor", "doctor", checks_settings=False),
+    "healthcheck": _Verb("healthcheck", "healthcheck", checks_settings=False),
+    "facts": _Verb("facts"),
+    "policy": _Verb("policy"),
+    "decisions": _Verb("decisions"),
+    "emergency": _Verb("emergency"),
+}
+
+
+class _Commands(MutableMapping[str, Any]):
+    """The commands of all verbs by name, each made when it is first looked up.
+
+    To make all would take longer than to have a containment set.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            self._made[name] = _made(name, _VERBS[name])
+        return self._made[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._made[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_VERBS)
+
+    def __len__(self) -> int:
+        return len(_VERBS)
+
+
+class _Verbs(Boundary):
+    """All verbs."""
+
+    def __init__(self, **given: Any) -> None:
+        """Take what Typer gives, and the verbs."""
+        super().__init__(**given)
+        self.commands = _Commands()
+
+
 app = typer.Typer(
     name="authz",
-    cls=Boundary,
+    cls=_Verbs,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -58,22 +118,14 @@ def root(
     """May subject X view recording Y? Run the service, ask it, look after its facts and policy."""
 
 
-app.command(epilog=serve.EXAMPLES)(serve.serve)
-app.command(cls=SettingsVerb, epilog=check.EXAMPLES)(check.check)
-app.command("list", cls=SettingsVerb, epilog=list_recordings.EXAMPLES)(
-    list_recordings.list_recordings
-)
-app.command(cls=SettingsVerb, epilog=explain.EXAMPLES)(explain.explain)
-app.command("who-can", cls=SettingsVerb, epilog=who_can.EXAMPLES)(who_can.who_can)
-app.command("what-can", cls=SettingsVerb, epilog=what_can.EXAMPLES)(what_can.what_can)
-app.command(cls=SettingsVerb, epilog=contain.EXAMPLES)(contain.contain)
-app.command(cls=SettingsVerb, epilog=contain.LIFT_EXAMPLES)(contain.lift)
-app.command(cls=SettingsVerb, epilog=contain.LIST_EXAMPLES)(contain.containments)
-app.command(cls=SettingsVerb, epilog=status.EXAMPLES)(status.status)
-app.add_typer(facts.app, name="facts")
-app.add_typer(policy.app, name="policy")
-app.add_typer(decisions.app, name="decisions")
-app.add_typer(emergency.app, name="emergency")
-app.command("dev-certs", cls=SettingsVerb, epilog=dev_certs.EXAMPLES)(dev_certs.dev_certs)
-app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
-app.command(epilog=healthcheck.EXAMPLES)(healthcheck.healthcheck)
+def _made(name: str, verb: _Verb) -> Any:
+    """Return the command of *verb*, which is called *name*."""
+    module = import_module(f"authz_service.cli.{verb.module}")
+    alone = typer.Typer(callback=root)
+    if not verb.function:
+        alone.add_typer(module.app, name=name)
+    else:
+        kind = SettingsVerb if verb.checks_settings else None
+        epilog = getattr(module, verb.examples)
+        alone.command(name, cls=kind, epilog=epilog)(getattr(module, verb.function))
+    return get_group(alone).commands[name]

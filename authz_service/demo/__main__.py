@@ -8,6 +8,7 @@ import shlex
 import signal
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
@@ -19,13 +20,19 @@ from authz_service.api.v1 import recording_access_pb2 as pb
 from authz_service.api.v1 import recording_access_pb2_grpc as grpc_api
 from authz_service.api.v1 import vocabulary_pb2 as words
 from authz_service.app import Service, StartError
-from authz_service.clocks import SystemClock
+from authz_service.clocks import FixedClock
 from authz_service.facts.importer import FactsImporter
 from authz_service.facts.schema_version import migrate
 from authz_service.settings import SettingsError, load_settings
 from authz_service.telemetry.logs import set_up_logs
 
 WORLD = Path(__file__).with_name("world.jsonl")
+AFTERWARDS = Path(__file__).with_name("afterwards.jsonl")
+LOADED_AT = {
+    WORLD: datetime(2020, 6, 9, 14, 45, tzinfo=UTC),
+    AFTERWARDS: datetime(2020, 6, 12, 9, tzinfo=UTC),
+}
+"""The files of the demo, and when they are said to have been written, so that there is a past."""
 HOME = Path("var/demo")
 
 
@@ -80,7 +87,7 @@ async def _run(console: Console) -> None:
     )
     set_up_logs(settings.log_format)
     console.rule("recording-access authorization service: the demo of June 2020")
-    facts = await asyncio.to_thread(_load, settings.registry_url)
+    facts = await asyncio.to_thread(load, settings.registry_url)
     console.print(f"{facts} facts are in {settings.registry_url}")
     service = Service(settings)
     await service.start()
@@ -98,17 +105,20 @@ async def _run(console: Console) -> None:
     await service.drain()
 
 
-def _load(url: str) -> int:
+def load(url: str) -> int:
     """Bring the world into the registry of *url*, unless it is there; return how many facts."""
     migrate(url)
-    importer = FactsImporter(url, SystemClock())
-    try:
-        summary = importer.import_file(WORLD, actor="demo", progress=lambda _summary: None)
-    finally:
-        importer.close()
-    if summary.problem:
-        raise StartError(summary.problem)
-    return summary.lines
+    lines = 0
+    for path, instant in LOADED_AT.items():
+        importer = FactsImporter(url, FixedClock(instant))
+        try:
+            summary = importer.import_file(path, actor="demo", progress=lambda _summary: None)
+        finally:
+            importer.close()
+        if summary.problem:
+            raise StartError(summary.problem)
+        lines += summary.lines
+    return lines
 
 
 async def _show(console: Console, address: str) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from hashlib import sha256
 from time import monotonic
 from typing import Final, cast
 
 from authz_service.facts.access_keys import BEGAN, OF_EMERGENCY, UNREVIEWED, UNTIL
 from authz_service.facts.decoding import from_microseconds
 from authz_service.facts.loading import load_values
+from authz_service.facts.notes import record_note
 from authz_service.facts.reader import CONTAINMENTS_KEY, Key
 from authz_service.facts.revisions import state
 from authz_service.facts.rows import entity_in, made_fact, stored_rows
@@ -60,10 +60,6 @@ _UNREVIEWED_COUNT: Final = f"SELECT count(*) FROM grants WHERE {OF_EMERGENCY} AN
 _OLDEST: Final = (
     f"SELECT {BEGAN} FROM grants WHERE {OF_EMERGENCY} AND {UNREVIEWED} AND {BEGAN} > ''"  # noqa: S608  # as above
     f" ORDER BY {BEGAN}, id LIMIT 1"
-)
-_NOTE: Final = (
-    "INSERT INTO fact_notes (kind, id, revision, note, sha256)"
-    " VALUES ('grant', :id, :revision, :note, :sha256)"
 )
 _NEWEST: Final = AccessKey("~", "")
 """Sorts before every access."""
@@ -160,11 +156,7 @@ def review_access(session: Session, review: Review, now: Instant, within: Tenant
         leave=Leave(within),
     )
     if review.note:
-        digest = sha256(review.note.encode()).hexdigest()
-        session.run(
-            _NOTE,
-            {"id": grant.id, "revision": written.revision, "note": review.note, "sha256": digest},
-        )
+        record_note(session, reference, written.revision, review.note)
     return Reviewed(reviewed, written.revision)
 
 

@@ -8,14 +8,12 @@ from authz_service.facts.emergency import (
     open_access,
     read_accesses,
     review_access,
-    standing_of,
 )
 from authz_service.facts.sql_registry import SqlRegistry
 from authz_service.operations.emergency_ports import (
     AccessesQuestion,
     AccessKey,
     AccessPage,
-    AccessStanding,
     Opened,
     Opening,
     Review,
@@ -68,9 +66,4 @@ class SqlEmergencyRegistry:
         return await self._registry.in_transaction(
             Access.WRITE,
             lambda session: review_access(session, review, self._clock.now(), within),
-        )
-
-    async def standing(self) -> AccessStanding:
-        return await self._registry.in_transaction(
-            Access.READ, lambda session: standing_of(session, self._clock.now())
         )

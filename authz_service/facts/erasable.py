@@ -12,10 +12,11 @@ from authz_service.facts.erasure_hindrances import (
     require_free,
     require_patient,
     require_theirs_alone,
+    require_within,
 )
-from authz_service.facts.recordings import judged
 from authz_service.facts.rows import Stored, entity_in, stored_rows
 from authz_service.facts.sessions import Session
+from authz_service.facts.tenancy import references_within
 from authz_service.operations.writes import Tenants
 from authz_service.pdp.entities import Entity, Grant
 from authz_service.pdp.entity_words import FactKind
@@ -40,6 +41,9 @@ _ABOUT: Final = " UNION ALL ".join(
     )
 )
 _GRANTED: Final = "SELECT id FROM grants WHERE recording_id = ANY(:ids)"
+_BOOKED: Final = (
+    "SELECT consultation_id FROM recordings WHERE id = ANY(:ids) AND consultation_id IS NOT NULL"
+)
 _NAMING: Final = (
     "SELECT 'delegation', id FROM delegations WHERE delegate_id = :id"
     " UNION SELECT 'block', id FROM blocks WHERE delegate_id = :id"
@@ -48,6 +52,10 @@ _NAMING: Final = (
     " UNION SELECT 'subject', subject_id FROM subject_links WHERE other_id = :id"
     " UNION SELECT 'recording', recording_id FROM recording_reach"
     " WHERE subject_id = :id AND way = 'hold'"
+)
+_DELETED: Final = (
+    "SELECT DISTINCT r.id FROM past_mentions p JOIN recordings r ON r.id = p.id"
+    " WHERE p.named_id = :id AND p.kind = 'recording' AND r.value IS NULL"
 )
 _ONCE: Final = "SELECT DISTINCT kind, id FROM past_mentions WHERE named_id = ANY(:ids)"
 _VERSIONS: Final = (
@@ -64,15 +72,15 @@ class Erasable:
         patient_id: Of whom.
         stored: The facts about them.
         rows: The rows of those facts.
-        deleted: Facts about them that were deleted before.
+        absent: Facts about them that are not stored: deleted before, or not here yet.
         versions: Earlier versions, by the revision that wrote them, of facts that are about others.
-        naming: How many facts of others name the patient.
+        naming: How many facts of others name the patient, as far as the caller may know of them.
     """
 
     patient_id: str
     stored: dict[FactReference, Entity]
     rows: dict[FactReference, Stored]
-    deleted: tuple[FactReference, ...]
+    absent: tuple[FactReference, ...]
     versions: tuple[tuple[FactReference, int], ...]
     naming: int
 
@@ -87,7 +95,7 @@ def erasable(session: Session, patient_id: str, within: Tenants) -> Erasable:
     """
     own = FactReference(FactKind.SUBJECT, patient_id)
     require_patient(entity_in(own.kind, stored_rows(session, [own]).get(own)), patient_id, within)
-    recordings = [row[0] for row in session.rows(_RECORDED, {"id": patient_id})]
+    recordings = _recordings(session, patient_id)
     references = {own, *_references(session, patient_id, recordings)}
     rows = stored_rows(session, references)
     stored = {
@@ -95,12 +103,34 @@ def erasable(session: Session, patient_id: str, within: Tenants) -> Erasable:
         for reference, row in rows.items()
         if (entity := entity_in(reference.kind, row)) is not None
     }
+    require_within(session, within, stored.values())
     require_theirs_alone(session, patient_id, recordings, stored.values())
     require_free(stored.values())
     deleted, versions = _earlier(session, {patient_id, *recordings}, stored)
-    naming = {(kind, one) for kind, one in session.rows(_NAMING, {"id": patient_id})}
-    naming -= {(one.kind.value, one.id) for one in stored}
-    return Erasable(patient_id, stored, rows, deleted, versions, len(naming))
+    absent = (references - stored.keys()).union(deleted)
+    naming = _naming(session, patient_id, within) - stored.keys()
+    return Erasable(patient_id, stored, rows, tuple(absent), versions, len(naming))
+
+
+def _recordings(session: Session, patient_id: str) -> list[str]:
+    """Return the recordings of a patient, deleted ones included: something may be about these."""
+    deleted = (
+        FactReference(FactKind.RECORDING, row[0])
+        for row in session.rows(_DELETED, {"id": patient_id})
+    )
+    found = {row[0] for row in session.rows(_RECORDED, {"id": patient_id})}
+    return sorted(found | {one.id for one in deleted if _versions(session, one, {patient_id})})
+
+
+def _naming(session: Session, patient_id: str, within: Tenants) -> set[FactReference]:
+    """Return what names a patient, as far as it is known to be of the tenants in *within*."""
+    found = [
+        FactReference(FactKind(kind), one)
+        for kind, one in session.rows(_NAMING, {"id": patient_id})
+    ]
+    if within is None:
+        return set(found)
+    return set(references_within(session, within, stored_rows(session, found)))
 
 
 def _references(
@@ -117,12 +147,8 @@ def _references(
     }
     granted = session.rows(_GRANTED, {"ids": list(recordings)})
     found |= {FactReference(FactKind.GRANT, row[0]) for row in granted}
-    booked = judged(session, recordings, ignoring_disputes=True)
-    return found | {
-        FactReference(FactKind.CONSULTATION, one.facts.consultation.entity.id)
-        for one in booked.values()
-        if one.facts.consultation is not None
-    }
+    booked = session.rows(_BOOKED, {"ids": list(recordings)})
+    return found | {FactReference(FactKind.CONSULTATION, row[0]) for row in booked}
 
 
 def _earlier(
@@ -143,19 +169,25 @@ def _earlier(
     rows = stored_rows(session, once)
     deleted, versions = [], []
     for reference in once:
-        about = [
-            (reference, revision)
-            for revision, value in session.rows(
-                _VERSIONS, {"kind": reference.kind.value, "id": reference.id}
-            )
-            if _is_about(entity_of(reference.kind, value), theirs)
-        ]
+        about = _versions(session, reference, theirs)
         row = rows.get(reference)
         if about and row is not None and row.value is None:
             deleted.append(reference)
         else:
             versions += about
     return tuple(deleted), tuple(versions)
+
+
+def _versions(
+    session: Session, reference: FactReference, theirs: Collection[str]
+) -> list[tuple[FactReference, int]]:
+    """Return the earlier versions of a fact that are about a patient."""
+    names = {"kind": reference.kind.value, "id": reference.id}
+    return [
+        (reference, revision)
+        for revision, value in session.rows(_VERSIONS, names)
+        if _is_about(entity_of(reference.kind, value), theirs)
+    ]
 
 
 def _is_about(entity: Entity, theirs: Collection[str]) -> bool:

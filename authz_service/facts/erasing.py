@@ -40,6 +40,7 @@ _FORGET_IN_PLACE: Final = (
 _FORGET_VERSION: Final = (
     "UPDATE fact_changes SET value = NULL WHERE revision = ? AND kind = ? AND id = ?"
 )
+_FORGET_NOTE: Final = "DELETE FROM fact_notes WHERE revision = ? AND kind = ? AND id = ?"
 _FORGET_NOTES: Final = "DELETE FROM fact_notes WHERE kind = ? AND id = ?"
 _FORGET_MENTIONS: Final = "DELETE FROM past_mentions WHERE named_id = :id"
 _FORGET_PATIENTS: Final = "DELETE FROM attributions WHERE recording_id = ANY(:ids)"
@@ -73,13 +74,16 @@ def erase_person(
 
 
 def _changes(found: Erasable, write: Write) -> list[Change]:
-    """Return the changes that leave a tombstone of each fact, those deleted before included."""
+    """Return the changes that leave a tombstone of each fact.
+
+    Also of what was deleted before or is not here yet: it may be sent, and would be about them.
+    """
     row = Stored(None, ERASURE_SOURCE, ERASED_AT, write.revision)
     current = [
         Change(reference, entity, None, row, found.rows[reference])
         for reference, entity in found.stored.items()
     ]
-    return current + [Change(reference, None, None, row) for reference in found.deleted]
+    return current + [Change(reference, None, None, row) for reference in found.absent]
 
 
 def _make(session: Session, write: Write, changes: Collection[Change]) -> None:
@@ -97,17 +101,16 @@ def _make(session: Session, write: Write, changes: Collection[Change]) -> None:
 
 def _purge(session: Session, found: Erasable) -> None:
     """Take out of history what it says of the patient, and the words beside their facts."""
-    everything = [*found.stored, *found.deleted]
+    everything = [*found.stored, *found.absent]
     named = _named(everything)
     session.run_many(_FORGET_VALUES, named)
     session.run_many(
         _FORGET_IN_PLACE,
         [(found.rows[one].revision, one.kind.value, one.id) for one in found.stored],
     )
-    session.run_many(
-        _FORGET_VERSION,
-        [(revision, one.kind.value, one.id) for one, revision in found.versions],
-    )
+    versions = [(revision, one.kind.value, one.id) for one, revision in found.versions]
+    session.run_many(_FORGET_VERSION, versions)
+    session.run_many(_FORGET_NOTE, versions)
     session.run_many(_FORGET_NOTES, named)
     session.run(_FORGET_MENTIONS, {"id": found.patient_id})
     recordings = [one.id for one in everything if one.kind is FactKind.RECORDING]

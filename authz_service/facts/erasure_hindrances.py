@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Final
 
+from authz_service.facts.belonging import known_tenants
 from authz_service.facts.recordings import judged
 from authz_service.facts.sessions import Session
 from authz_service.operations.writes import Tenants
@@ -29,6 +30,11 @@ from authz_service.pdp.errors import (
 )
 
 _MOST_NAMED: Final = 5
+_DISPUTED: Final = (
+    "SELECT recording_id FROM attributions WHERE disputed AND (recording_id = ANY(:ids)"
+    " OR recording_id IN (SELECT id FROM past_mentions WHERE named_id = :patient"
+    " AND kind = 'recording') AND patient_id = :patient)"
+)
 
 
 def require_patient(entity: Entity | None, patient_id: str, within: Tenants) -> None:
@@ -48,10 +54,24 @@ def require_patient(entity: Entity | None, patient_id: str, within: Tenants) -> 
         raise StateError(f"subject {patient_id}", "is no patient, and only patients are erased")
 
 
+def require_within(session: Session, within: Tenants, stored: Collection[Entity]) -> None:
+    """Refuse to erase what is not the caller's, whoever the patient is of.
+
+    Raises:
+        CallerNotAllowedError: A fact is not known to be of the tenants in *within*.
+    """
+    if within is None:
+        return
+    known = known_tenants(session, stored)
+    if not all(known.is_within(entity, within) for entity in stored):
+        what = "erase facts about that patient which are not known to be of its tenants"
+        raise CallerNotAllowedError(what, CallerRefusal.TENANT)
+
+
 def require_theirs_alone(
     session: Session, patient_id: str, recordings: Collection[str], stored: Iterable[Entity]
 ) -> None:
-    """Refuse to erase what facts say of somebody else as well.
+    """Refuse to erase what facts say of somebody else as well, or said and nobody has resolved.
 
     Raises:
         StateError: Names the recordings.
@@ -72,6 +92,14 @@ def require_theirs_alone(
             f"patient {patient_id}",
             f"the facts of {_some(others)} name another patient, too; correct those first, where"
             " they come from",
+        )
+    parameters = {"ids": recordings, "patient": patient_id}
+    disputed = {row[0] for row in session.rows(_DISPUTED, parameters)}
+    if disputed:
+        own = _some(disputed.intersection(recordings)) or "a recording that was theirs"
+        raise StateError(
+            f"patient {patient_id}",
+            f"the owner of {own} was changed; somebody has to resolve that first",
         )
 
 

@@ -85,12 +85,13 @@ def write_block(session: Session, block: Sequence[Prepared], origin: Origin) -> 
 
 
 def write_lines(session: Session, lines: Sequence[Line], origin: Origin) -> Done:
-    """Write the facts on *lines* as one write; the session is discarded where nothing is written.
+    """Write the facts on *lines* as one write, of which no trace is left where nothing is written.
 
     Raises:
         InvalidRequestError: A fact is malformed.
         StateError: A fact contradicts what is stored, or may not be written over it.
     """
+    session.run(f"SAVEPOINT {_PIECE}")
     written = write_facts(
         session,
         [line.fact for line in lines],
@@ -99,6 +100,10 @@ def write_lines(session: Session, lines: Sequence[Line], origin: Origin) -> Done
         leave=REPLAYS,
         naming=lambda index: f"{origin.name}:{lines[index].number}: ",
     )
+    if session.discarded:
+        session.run(f"ROLLBACK TO SAVEPOINT {_PIECE}")
+        session.discarded = False  # what the transaction holds beside it stays: how far the file is
+    session.run(f"RELEASE SAVEPOINT {_PIECE}")
     return Done(lines[-1].number, written.written, written.skipped, written.unchanged)
 
 
@@ -192,12 +197,7 @@ class _Block:
     def _write_apart(self, lines: Sequence[Line]) -> None:
         """Write *lines* as one write, after everything that precedes them."""
         self._write_pending()
-        self._session.run(f"SAVEPOINT {_PIECE}")
         done = write_lines(self._session, lines, self._origin)
-        if self._session.discarded:
-            self._session.run(f"ROLLBACK TO SAVEPOINT {_PIECE}")
-            self._session.discarded = False
-        self._session.run(f"RELEASE SAVEPOINT {_PIECE}")
         self._verdicts[Verdict.WRITE] += done.written
         self._verdicts[Verdict.SKIP] += done.skipped
         self._verdicts[Verdict.UNCHANGED] += done.unchanged

@@ -14,6 +14,7 @@ from typing import Final
 
 from authz_service.facts.database import Access, Database
 from authz_service.facts.import_blocks import Done, Origin, Prepared, write_block, write_lines
+from authz_service.facts.import_commits import Commits
 from authz_service.facts.import_crew import prepared
 from authz_service.facts.import_lines import Chunk, Line, blocks_of, chunks_of, lines_in
 from authz_service.facts.import_progress import (
@@ -96,15 +97,15 @@ class FactsImporter:
         progress: Progress,
     ) -> ImportSummary:
         """Import *lines* onto what *summary* says is done."""
-        run = _Run(self._database, self._clock, summary, digest, actor=actor, progress=progress)
+        commits = Commits(self._database)
+        run = _Run(commits, self._clock, summary, digest, actor=actor, progress=progress)
         try:
             run.write(chunks_of(lines, summary.lines))
         except (InvalidRequestError, StateError) as error:
             return replace(run.summary, problem=str(error))
         finished = replace(run.summary, finished=True)
         if digest is not None:
-            with self._database.transaction(Access.WRITE) as session:
-                keep_progress(session, digest, finished)
+            commits.made(lambda session: keep_progress(session, digest, finished))
         return finished
 
     def _progress_of(self, digest: str, name: str) -> ImportSummary:
@@ -122,7 +123,7 @@ class _Run:
 
     def __init__(
         self,
-        database: Database,
+        commits: Commits,
         clock: Clock,
         summary: ImportSummary,
         digest: str | None,
@@ -131,7 +132,7 @@ class _Run:
         progress: Progress,
     ) -> None:
         self.summary = summary
-        self._database = database
+        self._commits = commits
         self._clock = clock
         self._digest = digest
         self._actor = actor
@@ -145,7 +146,7 @@ class _Run:
             InvalidRequestError: A fact is malformed; what precedes it is written.
             StateError: A fact contradicts what is stored, or may not be written over it.
         """
-        if self._database.is_sqlite:
+        if self._commits.is_sqlite:
             for chunk in chunks:
                 self._write_by_lines(chunk)
             return
@@ -158,13 +159,16 @@ class _Run:
 
         So what is stored, and what is said, does not depend on how much was tried at once.
         """
-        begun = perf_counter()
+        begun, ended = perf_counter(), self._commits.ended
         try:
             self._commit(lambda session, origin: write_block(session, block, origin))
         except (InvalidRequestError, StateError):
             for chunk, _grain in block:
                 self._write_by_lines(chunk)
-        self._pace(len(block), perf_counter() - begun)
+        if self._commits.ended > ended:
+            self._chunks_at_once = 1
+        else:
+            self._pace(len(block), perf_counter() - begun)
 
     def _write_by_lines(self, chunk: Chunk) -> None:
         """Write *chunk* by the one writer of changes, in one transaction or a few."""
@@ -174,14 +178,17 @@ class _Run:
     def _commit(self, write: Callable[[Session, Origin], Done]) -> None:
         """Commit what *write* writes, with how far the file is then."""
         origin = Origin(self.summary.name, self._actor, self._clock.now())
-        with self._database.transaction(Access.WRITE) as session:
+
+        def work(session: Session) -> ImportSummary:
             if self._digest is not None:
                 check_alone(session, self._digest, self.summary)
             after = added(self.summary, write(session, origin))
             if self._digest is not None:
                 keep_progress(session, self._digest, after)
-        self.summary = after
-        self._progress(after)
+            return after
+
+        self.summary = self._commits.made(work)
+        self._progress(self.summary)
 
     def _pace(self, chunks: int, seconds: float) -> None:
         """Take as much at once from now on as others who write may wait for."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from authz_service.pdp.emergency import APPROVER
 from authz_service.pdp.entities import (
     Attendance,
     Block,
@@ -18,7 +19,7 @@ from authz_service.pdp.entities import (
     Relationship,
     Subject,
 )
-from authz_service.pdp.entity_words import FactKind
+from authz_service.pdp.entity_words import FactKind, GrantKind
 
 _TENANT: Final = FactKind.TENANT
 _SUBJECT: Final = FactKind.SUBJECT
@@ -44,21 +45,23 @@ _FIELDS: Final[Mapping[type, tuple[tuple[str, FactKind], ...]]] = {
         ("recording_id", _RECORDING),
         ("patient_id", _SUBJECT),
         ("approved_by", _SUBJECT),
-        ("review.by", _SUBJECT),
     ),
     Consent: (("patient_id", _SUBJECT),),
     Containment: (("scope.tenant_id", _TENANT), ("scope.recording_ids", _RECORDING)),
 }
 """The fields that name something which the registry should hold, by what they are fields of."""
-_ACTORS: Final = ("set_by", "lifted_by")
-"""The fields of a containment that name somebody who need be no subject."""
+_ACTORS: Final[Mapping[type, tuple[str, ...]]] = {
+    Grant: ("approved_by", "review.by"),
+    Containment: ("set_by", "lifted_by"),
+}
+"""The fields that name who acted. Whoever acts need be no subject."""
 
 
 class Named(NamedTuple):
     """A reference.
 
     Attributes:
-        field: The field that holds it, as in ``review.by``.
+        field: The field that holds it, as in ``holds.viewers``.
         kind: What it names.
         id: Its id.
     """
@@ -71,6 +74,8 @@ class Named(NamedTuple):
 def references_in(entity: Entity) -> Iterator[Named]:
     """Yield what *entity* names and the registry should hold."""
     for field, kind in _FIELDS.get(type(entity), ()):
+        if field == "approved_by" and _opened_by_the_service(entity):
+            continue
         for named in _at(entity, field.split(".")):
             yield Named(field, kind, named)
 
@@ -82,9 +87,8 @@ def persons_in(entity: Entity) -> Iterator[str]:
     for named in references_in(entity):
         if named.kind is _SUBJECT:
             yield named.id
-    if isinstance(entity, Containment):
-        for field in _ACTORS:
-            yield from _at(entity, [field])
+    for field in _ACTORS.get(type(entity), ()):
+        yield from _at(entity, field.split("."))
 
 
 def recordings_in(entity: Entity) -> Iterator[str]:
@@ -94,6 +98,15 @@ def recordings_in(entity: Entity) -> Iterator[str]:
     for named in references_in(entity):
         if named.kind is _RECORDING:
             yield named.id
+
+
+def _opened_by_the_service(entity: Entity) -> bool:
+    """Whether *entity* is an emergency access that the service opened: no person approved it."""
+    return (
+        isinstance(entity, Grant)
+        and entity.kind is GrantKind.EMERGENCY
+        and entity.approved_by == APPROVER
+    )
 
 
 def _at(value: Any, path: list[str]) -> Iterator[str]:

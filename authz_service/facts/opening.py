@@ -92,6 +92,5 @@ class RegistryLists(NamedTuple):
 
 def all_lists_over(reader: SqlReader, cache: FactsCache) -> RegistryLists:
     """Return all lists of the registry of *reader*; *cache* says how fresh they are."""
-    threads_for = on_the_loop if reader.is_local else worker_threads
-    subjects = SubjectLists(reader, cache, threads_for=threads_for)
+    subjects = SubjectLists(reader, cache)
     return RegistryLists(lists_over(reader, cache), subjects)

@@ -8,11 +8,19 @@ from typing import Final
 from authz_service.facts.changes import Change
 from authz_service.facts.mentions import mentions_of
 from authz_service.facts.rows import Stored
+from authz_service.facts.schema import PLURALS
 from authz_service.facts.sessions import Row, Session
+from authz_service.pdp.entity_words import FactKind
 
-_KEEP: Final = (
-    "UPDATE fact_changes SET value = ?, in_place = false WHERE revision = ? AND kind = ? AND id = ?"
-)
+_KEEP: Final = {
+    kind: (
+        "UPDATE fact_changes SET value = f.value, in_place = false"  # noqa: S608  # names of ours
+        f" FROM {table} f WHERE f.id = ANY(:ids) AND fact_changes.revision = f.revision"
+        f" AND fact_changes.kind = '{kind.value}' AND fact_changes.id = f.id"
+    )
+    for kind, table in PLURALS.items()
+}
+"""One statement for all rows of a kind: the value that each has is in the database already."""
 _KEEP_ANEW: Final = (
     "INSERT INTO fact_changes"
     " (revision, kind, id, keys, value, source, observed_at, recorded_at, in_place)"
@@ -33,13 +41,10 @@ def keep_replaced(session: Session, changes: Collection[Change], revision: int) 
         for change in changes
         if change.before is not None and change.before.value is not None
     ]
-    kept = session.run_many(
-        _KEEP,
-        [
-            (before.value, before.revision, change.kind.value, change.id)
-            for change, before in replaced
-        ],
-    )
+    by_kind: dict[FactKind, list[str]] = {}
+    for change, _before in replaced:
+        by_kind.setdefault(change.kind, []).append(change.id)
+    kept = sum(session.run(_KEEP[kind], {"ids": ids}) for kind, ids in by_kind.items())
     if kept < len(replaced):
         session.run_many(_KEEP_ANEW, [_anew(change, before) for change, before in replaced])
     session.run_many(

@@ -91,9 +91,14 @@ class Session:
             ]
             return [cursor.fetchall() for cursor in cursors]
 
-    def run(self, statement: str, parameters: Parameters | None = None) -> None:
-        """Run *statement*, which returns nothing."""
+    def run(self, statement: str, parameters: Parameters | None = None) -> int:
+        """Run *statement*, which returns no rows.
+
+        Returns:
+            How many rows it changed.
+        """
         self._cursor.execute(*self._translated(statement, parameters))
+        return int(self._cursor.rowcount)
 
     def run_many(self, statement: str, rows: Sequence[Row]) -> int:
         """Run *statement*, whose parameters are written ``?``, once for each of *rows*.

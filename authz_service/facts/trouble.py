@@ -17,6 +17,7 @@ NO_DATABASE: Final = "there is no such database"
 NOT_LET_IN: Final = "it does not let this user or this address in"
 NO_CONNECTIONS: Final = "it gives out no more connections"
 COMING_OR_GOING: Final = "it is starting, stopping or recovering"
+ENDED: Final = "it ended the connection: a containment went before this write, or it is stopping"
 
 _SQLITE: Final = {
     sqlite3.SQLITE_BUSY: "it is locked by another process",
@@ -36,7 +37,7 @@ _POSTGRESQL: Final[tuple[tuple[type[psycopg.Error], str], ...]] = (
     (psycopg.errors.UndefinedColumn, OTHER_SCHEMA),
     (psycopg.errors.DiskFull, "its disk is full"),
     (psycopg.errors.InsufficientPrivilege, "the right to its tables is missing"),
-    (psycopg.errors.AdminShutdown, COMING_OR_GOING),
+    (psycopg.errors.AdminShutdown, ENDED),
     (psycopg.errors.CrashShutdown, COMING_OR_GOING),
     (psycopg.errors.CannotConnectNow, COMING_OR_GOING),
 )

@@ -9,6 +9,7 @@ from typing import Final
 
 from authz_service.facts.database import Access, Database
 from authz_service.facts.decoding import entity_of
+from authz_service.facts.erasing import ERASED_AT
 from authz_service.facts.history_verification import verify_attributions, verify_history
 from authz_service.facts.impossible import impossible_in
 from authz_service.facts.naming import references_in
@@ -136,9 +137,12 @@ def _count_broken(
 
 
 def _stored(session: Session, kind: FactKind, ids: set[str]) -> set[str]:
-    """Return those of *ids* that are stored facts of *kind*."""
-    statement = f"SELECT id FROM {PLURALS[kind]} WHERE id = ANY(:ids) AND value IS NOT NULL"  # noqa: S608  # ours
-    return {row[0] for row in session.rows(statement, {"ids": ids})}
+    """Return those of *ids* that are facts of *kind*, or were before somebody was erased."""
+    statement = (
+        f"SELECT id FROM {PLURALS[kind]} WHERE id = ANY(:ids)"  # noqa: S608  # ours
+        " AND (value IS NOT NULL OR observed_at = :erased)"
+    )
+    return {row[0] for row in session.rows(statement, {"ids": ids, "erased": ERASED_AT})}
 
 
 def _conflicting(session: Session, progress: Progress) -> Iterator[str]:

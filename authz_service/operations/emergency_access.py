@@ -18,7 +18,7 @@ from authz_service.operations.open_emergency import Asked, Opened, OpenEmergency
 from authz_service.operations.page_tokens import PageTokens
 from authz_service.operations.ports import Clock, Journal
 from authz_service.operations.records import CallContext, EventRecord
-from authz_service.operations.undertakings import Undertakings
+from authz_service.operations.under_way import UnderWay
 from authz_service.operations.writes import Tenants
 from authz_service.pdp.entities import GrantReview
 from authz_service.pdp.entity_words import ReviewVerdict
@@ -63,15 +63,15 @@ class EmergencyAccess:
         self._journal = journal
         self._clock = clock
         self._tokens = tokens
-        self._undertakings = Undertakings(journal)
+        self._under_way = UnderWay(journal)
 
     async def finish(self, seconds: float) -> None:
         """Return once all that has begun is recorded or has failed, or after *seconds*."""
-        await self._undertakings.finish(seconds)
+        await self._under_way.finish(seconds)
 
     async def open(self, asked: Asked, context: CallContext, pace: Pace | None = None) -> Opened:
         """Open access or refuse it; see `OpenEmergency`."""
-        return await self._undertakings.to_the_end(self._opening(asked, context, pace))
+        return await self._under_way.to_the_end(self._opening(asked, context, pace))
 
     async def page(
         self,
@@ -117,7 +117,7 @@ class EmergencyAccess:
             JournalUnavailableError: The review could not be recorded; it may have been made.
         """
         review = Review(grant_id, GrantReview(self._clock.now(), actor, verdict), note, source)
-        return await self._undertakings.to_the_end(self._review(review, context, within))
+        return await self._under_way.to_the_end(self._review(review, context, within))
 
     async def _review(self, review: Review, context: CallContext, within: Tenants) -> Reviewed:
         """Write and record."""

@@ -167,6 +167,16 @@ class EmergencyRegistry(Protocol):
         """
         ...
 
+
+class AccessCounts(Protocol):
+    """How many emergency accesses there are."""
+
     async def standing(self) -> AccessStanding:
-        """Return how many accesses there are; by the service's clock."""
+        """Return how many accesses there are; by the service's clock.
+
+        Keeps nobody waiting who writes.
+
+        Raises:
+            FactsUnavailableError: The registry is silent, locked or gone.
+        """
         ...

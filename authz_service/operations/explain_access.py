@@ -54,7 +54,7 @@ class NoHistory:
             InvalidRequestError: Always.
         """
         raise InvalidRequestError(
-            Violation(AS_OF, "cannot be answered here: no history of the facts can be read")
+            Violation(AS_OF, "a file of facts has no history; ask a service, or a registry")
         )
 
 
@@ -185,13 +185,16 @@ def _filled(
 def _told(explanation: Explanation, facts: Facts, within: Tenants) -> Explanation:
     """Return *explanation* as a caller that is bound to *within* is told it.
 
-    Where the recording or the subject is of another tenant nothing but the answer is told.
+    Where the recording, its appointment or the subject is of another tenant nothing but the answer
+    is told.
     """
     if within is None:
         return explanation
+    recording = facts.recording
+    witnesses = (recording.recording, recording.consultation) if recording else ()
     tenants = {
         *((facts.subject.subject.tenant_id,) if facts.subject else ()),
-        *((facts.recording.recording.entity.tenant_id,) if facts.recording else ()),
+        *(witness.entity.tenant_id for witness in witnesses if witness),
         *((facts.patient.subject.tenant_id,) if facts.patient else ()),
     }
     if tenants <= within:

@@ -31,8 +31,11 @@ MOST_CANDIDATES = 640
 """How many are asked for at once at most as long as the registry stands still."""
 MOST_AT_ONE_REVISION = 20_480
 """How many are asked for at once at most where it does not."""
-STRETCH = 64
-"""How many are judged before others have their turn."""
+STRETCH_NS = 3_000_000
+"""How long candidates are judged before others have their turn, in nanoseconds.
+
+Not how many: judging one takes as long as their patient has relationships.
+"""
 WALKS = 3
 """How often candidates are walked for one page."""
 
@@ -207,9 +210,8 @@ class _Walk:
 
     async def _judge(self, chunk: SubjectPage, now: Instant) -> None:
         """Judge a chunk as far as rows are needed; others have their turn on the way."""
-        for number, (subject_id, facts) in enumerate(
-            zip(chunk.subject_ids, chunk.facts, strict=True), 1
-        ):
+        began_ns = perf_counter_ns()
+        for subject_id, facts in zip(chunk.subject_ids, chunk.facts, strict=True):
             if len(self._rows) > self._request.page_size:
                 return
             request = self._request.about(subject_id)
@@ -218,8 +220,9 @@ class _Walk:
             if decision.effect is Effect.ALLOW and decision.rule is not None:
                 relations = tuple(sorted(relation for relation, _ in decision.evidence))
                 self._rows.append(ListedSubject(subject_id, decision.rule, relations))
-            if number % STRETCH == 0:
+            if perf_counter_ns() - began_ns > STRETCH_NS:
                 await asyncio.sleep(0)
+                began_ns = perf_counter_ns()
 
 
 def _question_of(request: SubjectsRequest, context: CallContext) -> tuple[QuestionPart, ...]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from authz_service.operations.emergency_ports import AccessStanding, EmergencyRegistry
+from authz_service.operations.emergency_ports import AccessCounts, AccessStanding
 from authz_service.operations.ports import Clock
 from authz_service.pdp.errors import AuthzError
 
@@ -19,14 +19,14 @@ _MOST_SECONDS: Final = 10.0
 
 
 class AccessWatch:
-    """Reads off the hot path, on the registry's own threads. For one event loop.
+    """Reads off the hot path. For one event loop.
 
     A registry that cannot be read is no registry without accesses: nothing is known of it then.
     """
 
     def __init__(
         self,
-        registry: EmergencyRegistry,
+        registry: AccessCounts,
         clock: Clock,
         *,
         every_seconds: float = EVERY_SECONDS,

@@ -111,10 +111,11 @@ def _by_relationship(
     lifted: Obstacle | None,
 ) -> None:
     """Find the staff who treat the patient."""
-    for fact in patient.relationships:
+    subject_id = subject.subject.id
+    for fact in [one for one in patient.relationships if one.entity.staff_id == subject_id]:
         care = fact.entity
         valid_to = None if lifted is Obstacle.RELATIONSHIP_ENDED else care.valid_to
-        if care.staff_id == subject.subject.id and in_force(care.valid_from, valid_to, now):
+        if in_force(care.valid_from, valid_to, now):
             found.add(Relation.TREATING, fact.evidence)
 
 

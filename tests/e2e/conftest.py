@@ -6,11 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
+from authz_service.cli.verbs import app
 from tests.e2e.client import Client, client_of
 from tests.e2e.clinic import FACTS
 from tests.postgres import new_database
 from tests.service_thread import ServiceThread, serving
+
+
+@pytest.fixture(scope="session", autouse=True)
+def every_verb() -> None:
+    """Import what verbs need before a service beside them logs into what they print."""
+    dict(get_command(app).commands)  # type: ignore[attr-defined]  # a group has commands
 
 
 @pytest.fixture(

@@ -109,8 +109,8 @@ def set_by_call(client: Client, _address: str) -> tuple[float, str]:
 def set_by_command(_client: Client, address: str) -> tuple[float, str]:
     """Contain as an operator does; return when that came to the service, and its id.
 
-    Until then the command starts, which is half a second of work: on the operator's machine, and
-    not on two cores that the services and all who ask them share.
+    Until then the command starts, which is a quarter of a second of work: on the operator's
+    machine, and not on two cores that the services and all who ask them share.
     """
     done = subprocess.run(
         [*_CONTAIN, "--address", address],

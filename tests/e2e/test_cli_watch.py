@@ -108,6 +108,17 @@ def test_a_watch_from_too_far_behind_says_so(tmp_path: Path) -> None:
     assert "authz facts export" in out.read_text()
 
 
+def test_a_watch_that_is_ahead_is_not_told_to_go_on_where_it_failed(tmp_path: Path) -> None:
+    with serving(tmp_path) as service:
+        out = tmp_path / "told.txt"
+        with watching(out, "--address", service.address, "--after", "4711") as verb:
+            code = verb.wait(timeout=10)
+
+    assert code == 1
+    assert "4711 is ahead of the registry" in out.read_text()
+    assert "--after 4711" not in out.read_text()
+
+
 def test_a_watch_of_nobody_is_unavailable(tmp_path: Path) -> None:
     out = tmp_path / "told.txt"
     with watching(out, "--address", "127.0.0.1:1", "--timeout", "0.1") as verb:

@@ -31,7 +31,8 @@ from tests.e2e.client import (
     write_as_three,
 )
 from tests.e2e.clinic import FACTS, SEEN, TENANT, Plain, fact
-from tests.service_thread import ServiceThread, serving
+from tests.service_process import serving_process
+from tests.service_thread import ServiceThread, serving, untried_policy
 from tests.wire import fill
 
 WHY = "unconscious, brought in at night"
@@ -138,6 +139,36 @@ def test_a_restart_changes_nothing(tmp_path: Path, either_url: str) -> None:
 
     assert viewed == ALLOWED
     assert list(page.grants) == [answer.grant]
+
+
+@pytest.mark.postgres
+def test_an_access_outlives_the_replica_that_opened_it(tmp_path: Path, postgres_url: str) -> None:
+    """The other lets them look, lists it, and takes its review."""
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+    policy = str(untried_policy())
+    with (
+        serving_process(
+            folders[0], AUTHZ_REGISTRY_URL=postgres_url, AUTHZ_POLICY_DIR=policy
+        ) as one,
+        serving(folders[1], registry_url=postgres_url) as two,
+        client_of(one) as first,
+        client_of(two) as second,
+    ):
+        first.write(CLINIC)
+        answer = opened(first)
+        one.kill()
+        viewed = _viewed(second, answer.facts_revision)
+        page = stub(second).ListEmergencyAccess(pb.ListEmergencyAccessRequest(), timeout=10)
+        review = pb.ReviewEmergencyAccessRequest(
+            id=answer.grant.id, verdict=entities.REVIEW_VERDICT_JUSTIFIED, actor="boss"
+        )
+        reviewed = stub(second).ReviewEmergencyAccess(review, timeout=10)
+
+    assert viewed == ALLOWED
+    assert list(page.grants) == [answer.grant]
+    assert reviewed.grant.review.by == "boss"
 
 
 def test_no_opening_comes_after_the_access_that_is_one_too_many(ward: Client) -> None:

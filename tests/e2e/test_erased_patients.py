@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +97,42 @@ def service(tmp_path: Path) -> Any:
         with client_of(running) as client:
             client.write(FACTS)
         yield running
+
+
+def test_a_watcher_is_told_that_facts_are_gone_and_nothing_of_what_they_said(
+    service: ServiceThread,
+) -> None:
+    """Whoever begins before the patient was written, too: history says nothing of them."""
+    with client_of(service) as client:
+        erased = erase(client)
+        told = client.facts.WatchFacts(pb.WatchFactsRequest(), timeout=10)
+        messages = list(takewhile(lambda one: one.changes, told))
+        told.cancel()
+
+    changes = [change for one in messages for change in one.changes]
+    hers = [one for one in changes if one.reference.id in {"mara", "rec-mara", "con-rec-mara"}]
+    last = [change for change in messages[-1].changes if not change.HasField("fact")]
+    assert messages[-1].revision == erased.facts_revision
+    assert len(last) == erased.erased
+    assert not any(one.HasField("fact") for one in hers)
+    assert "mara" not in str([one.fact for one in changes])
+
+
+def test_two_at_once_erase_once(tmp_path: Path, either_url: str) -> None:
+    """Whoever comes second is told that there is nobody; a write meanwhile brings nothing back."""
+    with (
+        serving(tmp_path, registry_url=either_url) as service,
+        client_of(service) as client,
+        ThreadPoolExecutor(4) as threads,
+    ):
+        client.write(FACTS)
+        tries = [threads.submit(erase, client) for _ in range(3)]
+        again = threads.submit(client.write, [{**one, "observed_at": LATER} for one in FACTS])
+        wait([*tries, again])
+        left = client.write([{**one, "observed_at": LATER} for one in FACTS])
+
+    assert sum(one.exception() is None for one in tries) == 1
+    assert (left.written, left.skipped) == (0, 4)
 
 
 def test_the_command_erases_whoever_is_named(service: ServiceThread) -> None:

@@ -1,7 +1,7 @@
 """Two replicas on one PostgreSQL: what is taken away through one is gone on the other in time.
 
-`AUTHZ_TEST_REVOCATIONS` says how many trials; `AUTHZ_TEST_REVOCATIONS_FILE` where their delays are
-written as JSON, which `python -m bench.staleness` plots.
+`AUTHZ_TEST_REVOCATIONS` says how many trials, `AUTHZ_TEST_REVOCATIONS_AT_ONCE` how many at once;
+`AUTHZ_TEST_REVOCATIONS_FILE` where their delays are written, as JSON that `bench.staleness` plots.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.service_process import serving_process
 TRIALS = int(os.environ.get("AUTHZ_TEST_REVOCATIONS", "200"))
 STALENESS_MS = 50
 ALLOWANCE_MS = 50
-AT_ONCE = 10
+AT_ONCE = int(os.environ.get("AUTHZ_TEST_REVOCATIONS_AT_ONCE", "10"))
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 

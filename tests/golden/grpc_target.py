@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import grpc
 import sqlalchemy
@@ -50,8 +51,10 @@ _NOT_COMPARED = frozenset(
 class GrpcServices:
     """Starts services as cases ask for them, and stops them all at the end."""
 
-    def __init__(self, new_registry_url: Any) -> None:
+    def __init__(self, new_registry_url: Any, *, explain_every: int) -> None:
+        """Have every so many checks explained, too, where their caller may ask that."""
         self._new_registry_url = new_registry_url
+        self._explain_every = explain_every
         self._stack = ExitStack()
         self._running: dict[tuple[object, ...], tuple[ServiceThread, str]] = {}
 
@@ -72,7 +75,7 @@ class GrpcServices:
         _empty(url)
         service.clock.instant = parse_instant(setting.clock)
         with grpc.insecure_channel(service.address) as channel:
-            yield GrpcTarget(channel)
+            yield GrpcTarget(channel, 0 if setting.plain else self._explain_every)
 
     def _start(self, setting: Setting) -> tuple[ServiceThread, str]:
         folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
@@ -97,7 +100,8 @@ class GrpcServices:
 class GrpcTarget:
     """A `Target` that asks over a channel."""
 
-    def __init__(self, channel: grpc.Channel) -> None:
+    def __init__(self, channel: grpc.Channel, explain_every: int) -> None:
+        self._explain_every = explain_every
         self._facts = facts_pb2_grpc.FactsServiceStub(channel)
         self._containments = containment_pb2_grpc.ContainmentServiceStub(channel)
         self._emergency = emergency_access_pb2_grpc.EmergencyAccessServiceStub(channel)
@@ -119,9 +123,14 @@ class GrpcTarget:
         request = pb.CheckAccessRequest()
         fill(request, _fields(question))
         try:
-            return _answer(self._access.CheckAccess(request, timeout=30))
+            answer = _answer(self._access.CheckAccess(request, timeout=30))
         except grpc.RpcError as error:
             return _failure(error)
+        if self._explain_every and crc32(request.SerializeToString()) % self._explain_every == 0:
+            why = pb.ExplainAccessRequest(check=request)
+            told = self._access.ExplainAccess(why, timeout=30).answer
+            assert _answer(told) == answer, "the explanation is of another answer"
+        return answer
 
     async def batch(self, question: Plain) -> Sequence[Answer | None] | Failure:
         request = pb.BatchCheckAccessRequest()

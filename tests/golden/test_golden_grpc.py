@@ -27,12 +27,14 @@ def _postgresql(_folder: Path) -> str:
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(_sqlite, id="sqlite"),
-        pytest.param(_postgresql, id="postgresql", marks=pytest.mark.postgres),
+        pytest.param((_sqlite, 1), id="sqlite"),
+        pytest.param((_postgresql, 16), id="postgresql", marks=pytest.mark.postgres),
     ],
 )
 def services(request: pytest.FixtureRequest) -> Iterator[GrpcServices]:
-    started = GrpcServices(request.param)
+    """Services whose explanations are held against their answers; on the second, some of them."""
+    new_registry_url, explain_every = request.param
+    started = GrpcServices(new_registry_url, explain_every=explain_every)
     yield started
     started.close()
 

@@ -159,6 +159,27 @@ async def test_the_changes_in_their_order_make_all_facts(
     assert parts[-1].state == present_state(registry_url)
 
 
+async def test_what_was_erased_is_told_as_gone_from_any_revision_on(
+    registry: SqlRegistry, registry_url: str
+) -> None:
+    """Whoever had read it is told, and nobody who reads from further back is told what it was."""
+    await registry.write(world(), actor=ACTOR)
+    await registry.write([fact(subject("ana", family=("bob",)), day=2)], actor=ACTOR)
+    async with feeding(registry_url) as feed:
+        known = applied(await told_after(feed))
+        await registry.erase("ana", actor="dpo", reason="asked for")
+        since = [await told_after(feed, revision) for revision in (0, 1, 2)]
+
+    left = exported(registry_url)
+    assert lines_of(applied(since[0])) == left
+    assert lines_of(applied(since[2], known)) == left
+    erased = reference(FactKind.SUBJECT, "ana")
+    said = [fact for parts in since for part in parts for named, fact in part.changes
+            if named == erased]  # fmt: skip
+    assert said
+    assert set(said) == {None}
+
+
 async def test_each_revision_says_who_and_when_and_which_disputes(
     registry: SqlRegistry, registry_url: str
 ) -> None:
@@ -243,7 +264,7 @@ async def test_a_value_that_stands_in_the_facts_own_row_is_told(
 async def test_a_fill_says_that_all_is_to_be_read_anew(registry_url: str) -> None:
     run(
         registry_url,
-        "INSERT INTO facts_writes VALUES (1, 'n1', 'loader', 5, 4)",
+        "INSERT INTO facts_writes VALUES (1, 'n1', 'loader', 5, 4, 5)",
         "INSERT INTO fact_changes (revision, kind, id, keys, source, observed_at, recorded_at)"
         " VALUES (1, 'registry', 'fill', '[\"*\"]', 'fill', 5, 5)",
         "UPDATE facts_revision SET revision = 1, nonce = 'n1'",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import product
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from authz_service.facts.access_counts import SqlAccessCounts
 from authz_service.facts.database import Access, Database
 from authz_service.facts.decoding import entity_of
 from authz_service.facts.emergency import _OLDEST, _OPEN_COUNT, _UNREVIEWED_COUNT, _page_statement
@@ -71,6 +73,13 @@ def access(grant_id: str, **fields: Any) -> Grant:
 
 def reviewed(grant: Grant, by: str = "rev") -> Grant:
     return replace(grant, review=GrantReview(NOW, by, ReviewVerdict.JUSTIFIED))
+
+
+@pytest.fixture
+def counts(registry_url: str) -> Iterator[SqlAccessCounts]:
+    made = SqlAccessCounts(registry_url, StoppedClock())
+    yield made
+    made.close()
 
 
 @pytest.fixture
@@ -174,12 +183,12 @@ async def test_a_caller_of_one_tenant_sees_its_own_and_full_pages_of_them(
 
 
 async def test_what_is_counted_is_what_is_listed(
-    registry: SqlRegistry, accesses: SqlEmergencyRegistry
+    registry: SqlRegistry, counts: SqlAccessCounts
 ) -> None:
     grants = _many()
     await _fill(registry, *grants)
 
-    standing = await accesses.standing()
+    standing = await counts.standing()
 
     unreviewed = [one for one in grants if one.review is None]
     assert standing.open == len(_naive(grants, AccessesQuestion(state=AccessState.OPEN)))
@@ -188,11 +197,11 @@ async def test_what_is_counted_is_what_is_listed(
 
 
 async def test_nothing_is_counted_where_there_is_nothing(
-    registry: SqlRegistry, accesses: SqlEmergencyRegistry
+    registry: SqlRegistry, counts: SqlAccessCounts
 ) -> None:
     await _fill(registry)
 
-    assert await accesses.standing() == (0, 0, None)
+    assert await counts.standing() == (0, 0, None)
 
 
 async def test_a_grant_is_written_on_the_facts_on_which_it_was_judged(

@@ -122,6 +122,22 @@ def test_a_pipe_relies_on_what_is_stored(importer: FactsImporter, tmp_path: Path
     assert summary == ImportSummary("-", 10, unchanged=10, finished=True)
 
 
+def test_another_file_of_the_same_facts_is_imported_to_its_end(
+    importer: FactsImporter, registry_url: str, tmp_path: Path
+) -> None:
+    """Where all of a transaction's facts are stored already, how far the file is counts still."""
+    path = subjects_file(tmp_path / "facts.jsonl", 2500)
+    importer.import_file(path, actor=ACTOR, progress=ignore)
+    before = revision_of(registry_url)
+    again = tmp_path / "again.jsonl"
+    again.write_text("\n" + path.read_text())
+
+    summary = importer.import_file(again, actor=ACTOR, progress=ignore)
+
+    assert summary == ImportSummary(str(again), 2501, unchanged=2500, finished=True)
+    assert revision_of(registry_url) == before
+
+
 def test_a_fact_may_stand_twice_in_a_file(importer: FactsImporter, registry_url: str) -> None:
     """A file may be a history; each observation is a write of its own."""
     lines = [

@@ -123,12 +123,6 @@ async def test_a_value_in_the_facts_own_row_is_told_once_and_a_mention_is_follow
 ) -> None:
     await registry.write(world(), actor=ACTOR)
     await registry.write([fact(attendance("bob"), day=1)], actor=ACTOR)
-    run(
-        registry_url,
-        "UPDATE fact_changes SET in_place = (1 = 1), value = NULL"
-        " WHERE NOT (kind = 'attendance' AND revision = 1)",
-        "INSERT INTO past_mentions VALUES ('ana', 2, 'attendance', 'r1')",
-    )
 
     _, facts, past, _ = await found(registry_url, "ana")
 

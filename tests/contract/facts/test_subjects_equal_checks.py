@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from itertools import count
+from itertools import count, pairwise
 from typing import Any
 
 import pytest
@@ -25,6 +25,7 @@ from authz_service.operations.records import SubjectsRecord
 from authz_service.operations.subjects import SubjectPage, SubjectsQuestion, SubjectsRequest
 from authz_service.pdp import entities as e
 from authz_service.pdp import entity_words as w
+from authz_service.pdp.decide import decide
 from authz_service.pdp.errors import FactsUnavailableError, InvalidRequestError, StateError
 from authz_service.pdp.facts import Fact
 from authz_service.pdp.model import Action, Assurance, Effect, PurposeOfUse
@@ -250,3 +251,32 @@ async def test_a_page_never_rests_on_two_states(registry_url: str) -> None:
             await here.who(KEEPING, ASKER, at_least=0, started_ns=0)
 
     assert here.paper.lines == []
+
+
+async def test_others_have_their_turn_however_long_one_takes(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A patient with thousands of relationships makes each judgement long: one is a stretch."""
+    turns, judged = count(), list[int]()
+    times = count(0, list_subjects.STRETCH_NS + 1)
+
+    def deciding(*asked: Any, **more: Any) -> Any:
+        judged.append(next(turns))
+        return decide(*asked, **more)
+
+    async def others() -> None:
+        while True:
+            next(turns)
+            await asyncio.sleep(0)
+
+    async with desk(sqlite_url, ruleset_called("shipped")) as (here, registry):
+        await fill(registry, FRAME)
+        monkeypatch.setattr(list_subjects, "decide", deciding)
+        monkeypatch.setattr(list_subjects, "perf_counter_ns", lambda: next(times))
+        beside = asyncio.create_task(others())
+        await here.who(KEEPING, ASKER, at_least=0, started_ns=0)
+        beside.cancel()
+
+    between = [after - before - 1 for before, after in pairwise(judged)]
+    assert len(judged) == 4
+    assert min(between) >= 1

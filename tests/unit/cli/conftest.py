@@ -8,6 +8,15 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from typer.main import get_command
+
+from authz_service.cli.verbs import app
+
+
+@pytest.fixture(scope="session", autouse=True)
+def every_verb() -> None:
+    """Import what verbs need before a service beside them logs into what they print."""
+    dict(get_command(app).commands)  # type: ignore[attr-defined]  # a group has commands
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import structlog
 
+from authz_service.cli.quiet import keep_logs_off
 from authz_service.facts.schema_version import migrate
 from tests.service_thread import serving
 from tests.unit.cli.cli_runs import NOBODY, PEOPLE, document, recorded, run, small_bundle
@@ -111,6 +112,7 @@ def test_text_of_who_and_what_is_a_table(source: tuple[str, ...]) -> None:
 
 def test_a_service_says_what_is_said_offline(place: Path, tmp_path: Path) -> None:
     """The same explanation, but for who recorded it and when."""
+    keep_logs_off()  # the service's, which is in this process and prints where the verbs do
     url, policy = f"sqlite:///{place}/registry.db", place / "policies"
     offline = ("--offline", "--registry-url", url, "--policy-dir", str(policy))
     with serving(tmp_path, registry_url=url, policy_dir=policy) as service:

@@ -59,6 +59,18 @@ def test_an_instant_is_judged_by_what_was_known_then(registry: str) -> None:
     assert (later.exit_code, document(later)["reason"]) == (10, "FACTS_CONFLICT")
 
 
+def test_an_instant_is_explained_from_a_registry(registry: str) -> None:
+    """The same registry says why it was so, as it says that it was."""
+    asked = ("explain", "ana", "r1", "--offline", "--registry-url", registry, "--format", "json")
+
+    then = document(run(*asked, "--as-of", "2022-05-01T09:30:00Z"))
+    before = run(*asked, "--as-of", "2022-05-01T08:59:59Z")
+
+    assert then["answer"]["reason"] == "RULE_ALLOWED"
+    assert {fact["revision"] for fact in then["facts"]} == {1}
+    assert (before.exit_code, document(before)["error"]["reason"]) == (1, "HISTORY_GONE")
+
+
 def test_people_read_what_the_answer_is(registry: str) -> None:
     result = run(
         "check", "ana", "r1", "--offline", "--registry-url", registry,

@@ -11,6 +11,10 @@ from typing import Any
 import pytest
 
 import authz_service.demo
+from authz_service.demo.__main__ import load
+from authz_service.facts.as_of import SqlHistory
+from authz_service.facts.verification import conflicts_in, verify_registry
+from authz_service.operations.ports import FactsQuestion
 from authz_service.pdp.assembly import World
 from authz_service.pdp.corroboration import standing
 from authz_service.pdp.decide import decide
@@ -22,11 +26,9 @@ from authz_service.pdp.model import AccessRequest, Action, Assurance, PurposeOfU
 from authz_service.pdp.ruleset import Ruleset
 from authz_service.policy.source import BundleSource
 
-_LINES = (
-    (Path(authz_service.demo.__file__).with_name("world.jsonl"))
-    .read_text(encoding="utf-8")
-    .splitlines()
-)
+_DEMO = Path(authz_service.demo.__file__).parent
+_LINES = (_DEMO / "world.jsonl").read_text(encoding="utf-8").splitlines()
+_OF_HARBOUR = {"rec-heather-1", "rec-ivy-1"}
 _POLICIES = Path(__file__).resolve().parents[3] / "policies"
 _RELEASE = "2020.06.09-audio-switch"
 _MOMENTS = [
@@ -89,7 +91,7 @@ def _ask(subject_id: str, recording_id: str, purpose: str, **asking: Any) -> Acc
         recording_id,
         asking.get("action", Action.VIEW),
         PurposeOfUse(purpose),
-        "harbour-clinic" if recording_id == "rec-heather-1" else "north-practice",
+        "harbour-clinic" if recording_id in _OF_HARBOUR else "north-practice",
         Assurance.MULTI_FACTOR if asking.get("mfa") else Assurance.SINGLE_FACTOR,
         matter_id=asking.get("matter_id"),
     )
@@ -157,3 +159,31 @@ def test_the_parent_of_a_teenager_is_suspended_when_the_birthday_comes(
     ]
 
     assert reasons == ["RULE_ALLOWED", "RULE_ALLOWED", "PROXY_SUSPENDED"]
+
+
+async def test_afterwards_there_is_a_dispute_an_unreviewed_access_and_a_past(
+    tmp_path: Path, ruleset: Ruleset
+) -> None:
+    """What `--as-of`, `facts resolve` and `emergency review` have to show."""
+    url = f"sqlite:///{tmp_path}/registry.db"
+    question = _ask("pat-ivy", "rec-ivy-1", "PATRQT")
+
+    load(url)
+
+    [disputed] = [one for one in conflicts_in(url) if one.recording_id == "rec-ivy-1"]
+    assert {patient for _who, patient, _source in disputed.witnesses} == {"pat-ivy"}
+    history = SqlHistory(url)
+    reasons = [
+        decide(
+            question,
+            history.read(FactsQuestion("pat-ivy", "rec-ivy-1"), instant),
+            ruleset,
+            instant,
+        ).reason
+        for instant in (datetime(2020, 6, 10, 12, tzinfo=UTC), datetime(2020, 6, 13, tzinfo=UTC))
+    ]
+    history.close()
+    assert reasons == ["RULE_ALLOWED", "FACTS_CONFLICT"]
+    access = json.loads((_DEMO / "afterwards.jsonl").read_text().splitlines()[-1])["grant"]
+    assert (access["id"], access["kind"]) == ("em-willow-swift", "EMERGENCY")
+    assert not [one.rule for one in verify_registry(url) if "no such" in one.rule]

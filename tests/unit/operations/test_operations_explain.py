@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -201,6 +201,23 @@ async def test_a_caller_of_another_tenant_is_told_the_answer_alone() -> None:
     assert explanation.decision.patient_id is None
     assert (explanation.facts, explanation.policy, explanation.nearest) == ((), None, None)
     assert explanation.relations == ()
+
+
+async def test_an_appointment_of_another_tenant_is_told_to_no_bound_caller() -> None:
+    """The recording and its patient are the caller's; the appointment that it names is not."""
+    elsewhere = [
+        replace(one, entity=replace(one.entity, tenant_id="elsewhere"))
+        if one.kind is FactKind.CONSULTATION
+        else one
+        for one in KNOWN
+    ]
+    desk = Desk()
+    desk._explain._facts = Kept(facts_of(elsewhere))
+
+    _, explanation = await desk.why(within=frozenset({"clinic"}))
+
+    assert explanation.decision.reason is Reason.FACTS_CONFLICT
+    assert (explanation.facts, explanation.nearest) == ((), None)
 
 
 async def test_a_caller_of_the_tenant_is_told_all() -> None:
