@@ -32,7 +32,7 @@ from authz_service.operations.writes import Tenants
 from authz_service.pdp.emergency import OpeningFacts, OpeningRequest
 from authz_service.pdp.entities import Subject
 from authz_service.pdp.entity_words import EmergencyGround, SubjectKind, SubjectStatus
-from authz_service.pdp.errors import FactsUnavailableError, JournalUnavailableError
+from authz_service.pdp.errors import FactsUnavailableError, JournalUnavailableError, NotFoundError
 from authz_service.pdp.facts import Facts, PatientFacts, SubjectFacts
 from authz_service.pdp.model import Assurance, Effect, PurposeOfUse, Reason
 from tests.property.pdp_worlds import OPEN
@@ -76,8 +76,6 @@ class FakeRegistry:
 
     moves: list[OpeningFacts] = field(default_factory=list)
     opened: list[Opening] = field(default_factory=list)
-    readings: int = 0
-    broken: bool = False
 
     async def known(self, subject_id: str, patient_id: str) -> OpeningFacts:
         return known()
@@ -96,10 +94,18 @@ class FakeRegistry:
         limit: int,
         within: Tenants = None,
     ) -> AccessPage:
-        raise NotImplementedError
+        return AccessPage((), None, is_last=True, revision=7)
 
     async def review(self, review: Review, *, within: Tenants = None) -> Reviewed:
-        raise NotImplementedError
+        raise NotFoundError("emergency access")
+
+
+@dataclass
+class FakeCounts:
+    """Counts one open access and two to review, unless it is broken."""
+
+    readings: int = 0
+    broken: bool = False
 
     async def standing(self) -> AccessStanding:
         self.readings += 1
@@ -215,12 +221,12 @@ async def _until(holds: Callable[[], bool]) -> None:
 
 
 async def test_what_cannot_be_read_is_not_known_and_is_read_again() -> None:
-    registry = FakeRegistry(broken=True)
-    watch = AccessWatch(registry, StoppedClock(), every_seconds=0.001)
+    counts = FakeCounts(broken=True)
+    watch = AccessWatch(counts, StoppedClock(), every_seconds=0.001)
     watch.start()
-    await _until(lambda: registry.readings > 0)
+    await _until(lambda: counts.readings > 0)
     unknown = (watch.standing, watch.oldest_seconds)
-    registry.broken = False
+    counts.broken = False
     await _until(lambda: watch.standing is not None)
     await watch.close()
 
@@ -233,7 +239,7 @@ async def test_what_was_read_long_ago_is_not_said_any_more() -> None:
     """A registry that never answers leaves nothing but an old number."""
     seconds = [100.0]
     watch = AccessWatch(
-        FakeRegistry(), StoppedClock(), every_seconds=60, monotonic=lambda: seconds[0]
+        FakeCounts(), StoppedClock(), every_seconds=60, monotonic=lambda: seconds[0]
     )
     watch.start()
     await asyncio.sleep(0)
